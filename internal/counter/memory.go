@@ -1,0 +1,3 @@
+package counter
+
+type ticketState struct{}
