@@ -64,7 +64,7 @@ type Hit struct {
 	At        time.Time // the hit's own time, never after now
 	Seq       int64     // the event's number; kept as evidence, and 0 while reserving
 	Tag       Tag
-	Unsettled bool      // the outcome was never reported; kept in the evidence
+	Unsettled bool // the outcome was never reported; kept in the evidence
 }
 
 // Evidence is one member of a counter.

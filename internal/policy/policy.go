@@ -116,3 +116,6 @@ type Rule struct {
 	Mode      warder.Mode
 	Severity  warder.Severity
 }
+
+// Document is the policy as it is written.
+type Document struct{}

@@ -1,0 +1,170 @@
+// Package guard is the engine: events, attempts and checks come in, decisions
+// go out. It keeps in memory everything that a decision needs, changes it one
+// event at a time, and journals every change.
+//
+// It promises the order memory, journal, answer: a check or a refusal never
+// waits for storage; an event is acknowledged only when it is durable. Its own
+// refusals never count as failures, its own proxies are never blocked, and a
+// dead database lifts no block. It does not speak HTTP, SQL or SMTP.
+package guard
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/counter"
+	"github.com/warderhq/warder/internal/policy"
+	"github.com/warderhq/warder/internal/prefix"
+)
+
+// Errors that callers may test for.
+var (
+	ErrNotFound   = errors.New("not found")
+	ErrConflict   = errors.New("conflict")          // already done, or done differently
+	ErrBusy       = errors.New("busy")              // try again; nothing was counted
+	ErrNotDurable = errors.New("not durable yet")   // it is counted and queued, its commit is outstanding
+	ErrStale      = errors.New("changed meanwhile") // If-Match failed
+)
+
+// OverlapError refuses a Block that would cover somebody who must not be
+// blocked.
+type OverlapError struct {
+	With netip.Prefix
+	What string // "trusted", "self_protected", "too_wide"
+}
+
+func (e *OverlapError) Error() string { return "overlaps " + e.What + " " + e.With.String() }
+
+// Options are what an engine is made of.
+type Options struct {
+	Journal  Journal
+	Counters *counter.Memory
+	Logger   *slog.Logger
+	// Secret (32 bytes or more) signs attempts and clearances. It must survive
+	// restarts.
+	Secret []byte
+	// Protected are prefixes that are never blocked by a rule: loopback, own
+	// interfaces, trusted proxies, never_block.
+	Protected []netip.Prefix
+	// Preset is the policy in force until one is saved.
+	Preset *policy.Document
+	// PublicURL is where end users reach /.warder/ pages; may be empty.
+	PublicURL string
+	// KnownBytes and SessionBytes cap the tables of known sources and sessions.
+	KnownBytes, SessionBytes int64
+}
+
+// App is the application that asks, known by its API key.
+type App struct {
+	ID           string
+	Name         string
+	CanChallenge bool
+	CanMFA       bool
+}
+
+// Actor is who changes something, for the audit trail. Urgent changes act in
+// memory at once, whatever the database does, and are journaled later: the
+// local socket uses it to lift Blocks.
+type Actor struct {
+	Name   string // operator:<email>, key:<name>, cli:<uid>
+	From   string // address, may be empty
+	Urgent bool
+}
+
+// Query asks for a decision about one request.
+type Query struct {
+	IP        netip.Addr // invalid: the client is unknown
+	Account   string
+	Realm     string
+	Session   string
+	Device    string
+	UserAgent string
+	Event     string // stem of the event that an attempt will become, such as USER_LOGIN
+	Method    string
+	Path      string
+	Clearance string
+}
+
+// Incoming is one reported event. Faults refuse it without harming the others
+// of its batch. Digest identifies the body as it was sent.
+type Incoming struct {
+	Event  warder.Event
+	Digest []byte
+	Faults warder.Faults
+}
+
+// Reported is the answer to one event. Err is nil, warder.Faults, ErrConflict
+// (same id, other body), ErrBusy or ErrNotDurable.
+type Reported struct {
+	ID       string
+	Severity warder.Severity
+	Decision warder.Decision
+	Err      error
+}
+
+// Attempt is the answer to the announcement of a sign-in.
+type Attempt struct {
+	Token     string // empty: do not check the password
+	ExpiresIn time.Duration
+	Decision  warder.Decision
+}
+
+// Settlement is the outcome of an attempt.
+type Settlement struct {
+	Outcome warder.Outcome
+	Reason  string
+	Guess   warder.Guess
+	Session string
+	Account string // if it was not known at the start
+	Digest  []byte
+}
+
+// NewBlock is a Block made by hand. Zero Duration means permanent.
+type NewBlock struct {
+	IP       netip.Prefix
+	Reason   string
+	Duration time.Duration
+}
+
+// Lift names Blocks to lift, by id or by subject prefix, and why.
+type Lift struct {
+	IDs           []string
+	IP            netip.Prefix
+	Verdict       string // VerdictError or VerdictResolved
+	Reason        string
+	TrustFor      time.Duration // 0: not at all
+	ClearCounters bool
+}
+
+// CoveredError says that an address is blocked by a wider Block than the one
+// asked to be lifted.
+type CoveredError struct {
+	By *Block
+}
+
+func (e *CoveredError) Error() string {
+	return "covered by the block of " + e.By.Subject.IP.String()
+}
+
+// Listed is what a provider says of an address.
+type Listed struct {
+	Level int
+}
+
+// Degradation is one reason why Warder works with less than it should, and
+// what to do about it.
+type Degradation struct {
+	Reason string    `json:"reason"`
+	Detail string    `json:"detail,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
+// Guard is the engine. All methods are safe for concurrent use.
+type Guard struct{}
+
+var _ = context.Background
+var _ prefix.Table[Listed]
