@@ -116,6 +116,3 @@ type Rule struct {
 	Mode      warder.Mode
 	Severity  warder.Severity
 }
-
-// Document is the policy as it is written.
-type Document struct{}
