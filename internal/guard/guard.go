@@ -166,5 +166,7 @@ type Degradation struct {
 // Guard is the engine. All methods are safe for concurrent use.
 type Guard struct{}
 
-var _ = context.Background
-var _ prefix.Table[Listed]
+var (
+	_ = context.Background
+	_ prefix.Table[Listed]
+)
