@@ -31,9 +31,13 @@ const (
 // Needs names the facts that cost something to find out. The others are always
 // given.
 type Needs struct {
-	Source        bool             // is the event's source known to its account?
-	RecentSession bool             // was its session valid within 24 h?
-	Steps         []warder.Subject // subjects whose earlier Blocks decide the step of an escalation
+	Source        bool // is the event's source known to its account?
+	RecentSession bool // was its session valid within 24 h?
+	// Steps are the subjects whose earlier Blocks decide the step of an
+	// escalation. Where the source turns out to be known, the answer to a
+	// subject of an account alone is also given for that account with the
+	// source (SEMANTICS 8).
+	Steps []warder.Subject
 }
 
 // Facts is what the engine knows about an event on its arrival.
@@ -115,4 +119,11 @@ type Rule struct {
 	Action    warder.Action
 	Mode      warder.Mode
 	Severity  warder.Severity
+
+	events        []string // names and patterns
+	realms        []string // none: all
+	reasons       []string // none: all
+	crossSite     bool     // passes over events with reason cross_site
+	recentSession bool     // passes over events of a recent session
+	atMost        map[string]time.Duration
 }
