@@ -10,7 +10,7 @@ var presets embed.FS
 
 // Presets names the documents that come with Warder, the default first, then
 // from the one that does least to the one that does most.
-func Presets() []string { return []string{"classic", "observe", "balanced", "strict"} }
+func Presets() []string { return []string{"classic", "observe"} }
 
 // Preset returns a document that comes with Warder, a new one each time.
 func Preset(name string) (*Document, error) {

@@ -122,7 +122,8 @@ func (r *result) live(now time.Time) bool { return r.until.IsZero() || now.Befor
 // stands reports whether the result concerns an event, source being the known
 // source that it came from or empty.
 func (r *result) stands(e *warder.Event, s *scope, source string) bool {
-	switch sub := r.subject; {
+	sub := r.subject
+	switch {
 	case sub.Session != "":
 		return sub.Session == e.Session
 	case sub.IP.IsValid():
