@@ -158,7 +158,7 @@ func (s *RuleSpec) check(f *faults, at string) {
 		f.add(at+".severity", "must be info, warning, high or critical")
 	}
 	if !acting(s.Action) {
-		f.add(at+".action", "is required: challenge, mfa or block")
+		f.add(at+".action", "must be challenge, mfa or block")
 	}
 	if s.Threshold < 1 || s.Threshold > MaxThreshold {
 		f.add(at+".threshold", "must be 1 to %d, is %d", MaxThreshold, s.Threshold)
@@ -288,7 +288,7 @@ func (h *HistorySpec) check(f *faults) {
 			f.add(at+".at_least", "must be 1: an address is marked or it is not")
 		}
 		if !acting(c.Action) {
-			f.add(at+".action", "is required: challenge, mfa or block")
+			f.add(at+".action", "must be challenge, mfa or block")
 		}
 	}
 }
@@ -331,7 +331,7 @@ func (d *Document) checkProviders(f *faults) {
 				f.add(place+".at_least", "must be more than %d, that of the level above it", p.Levels[j-1].AtLeast)
 			}
 			if !acting(l.Action) {
-				f.add(place+".action", "is required: challenge, mfa or block")
+				f.add(place+".action", "must be challenge, mfa or block")
 			} else if j > 0 && l.Action < p.Levels[j-1].Action {
 				f.add(place+".action", "must not be weaker than %s, that of the level above it", p.Levels[j-1].Action)
 			}

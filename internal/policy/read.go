@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding"
 	"fmt"
 	"maps"
@@ -39,7 +40,7 @@ func Parse(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, warder.Faults{{Location: "policy", Message: err.Error()}}
 	}
-	f := &faults{lines: map[string]int{}, lineOf: slices.Contains(data, '\n')}
+	f := &faults{places: map[string]place{}, numbered: bytes.Contains(bytes.TrimSpace(data), []byte{'\n'})}
 	r := reader{f}
 	if root.kind != object {
 		f.add("policy", "must be an object, is %s", kindNames[root.kind])
@@ -190,15 +191,15 @@ func (r reader) prefix(n *node, at string) netip.Prefix {
 // object reads the fields of n. Unknown and repeated names are faults, null is
 // as good as absent.
 func (r reader) object(n *node, at string, known fields) {
-	r.f.lines[at] = n.line
+	r.f.mark(at, n.line)
 	if n.kind != object {
-		r.f.add(at, "must be an object, is %s", kindNames[n.kind])
+		r.f.wrongKind(at, "an object", n)
 		return
 	}
 	seen := make(map[string]bool, len(n.keys))
 	for i, key := range n.keys {
 		place := join(at, clip(key.value))
-		r.f.lines[place] = key.line
+		r.f.mark(place, key.line)
 		read, ok := known[key.value]
 		switch {
 		case !ok:
@@ -218,7 +219,7 @@ const maxList = 10000
 
 func each[T any](r reader, n *node, at string, read func(n *node, at string) T) []T {
 	if n.kind != list {
-		r.f.add(at, "must be a list, is %s", kindNames[n.kind])
+		r.f.wrongKind(at, "a list", n)
 		return nil
 	}
 	if len(n.items) > maxList {
@@ -231,7 +232,7 @@ func each[T any](r reader, n *node, at string, read func(n *node, at string) T) 
 	out := make([]T, len(n.items))
 	for i, item := range n.items {
 		place := fmt.Sprintf("%s[%d]", at, i)
-		r.f.lines[place] = item.line
+		r.f.mark(place, item.line)
 		out[i] = read(item, place)
 	}
 	return out
@@ -239,7 +240,7 @@ func each[T any](r reader, n *node, at string, read func(n *node, at string) T) 
 
 func (r reader) numbers(n *node, at string) map[string]int64 {
 	if n.kind != object {
-		r.f.add(at, "must be an object, is %s", kindNames[n.kind])
+		r.f.wrongKind(at, "an object", n)
 		return nil
 	}
 	if len(n.keys) == 0 {
@@ -248,7 +249,7 @@ func (r reader) numbers(n *node, at string) map[string]int64 {
 	out := make(map[string]int64, len(n.keys))
 	for i, key := range n.keys {
 		place := join(at, clip(key.value))
-		r.f.lines[place] = key.line
+		r.f.mark(place, key.line)
 		if _, ok := out[key.value]; ok {
 			r.f.add(place, "is given twice")
 		}
@@ -332,6 +333,9 @@ func describe(n *node) string {
 
 // join extends a place by a name.
 func join(at, name string) string {
+	if name == "" {
+		name = `""`
+	}
 	if at == "" {
 		return name
 	}

@@ -11,8 +11,6 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
-
-	"github.com/warderhq/warder"
 )
 
 // Bounds of a document as text. MaxDepth leaves room for what a policy needs
@@ -258,57 +256,4 @@ func clean(s string) string {
 		s = strings.ToValidUTF8(s[:200], "") + "..."
 	}
 	return s
-}
-
-// faults collects the faults of one document: at most maxFaults, no two at
-// the same place, and each with its line.
-type faults struct {
-	all    warder.Faults
-	lines  map[string]int
-	seen   map[string]bool
-	lineOf bool // the document has more than one line
-	more   int
-}
-
-const maxFaults = 100
-
-func (f *faults) add(location, format string, args ...any) {
-	if f.seen[location] {
-		return
-	}
-	if f.seen == nil {
-		f.seen = map[string]bool{}
-	}
-	if len(f.all) == maxFaults {
-		f.more++
-		return
-	}
-	f.seen[location] = true
-	message := fmt.Sprintf(format, args...)
-	if line := f.line(location); f.lineOf && line > 0 {
-		message += fmt.Sprintf(" (line %d)", line)
-	}
-	f.all = append(f.all, warder.Fault{Location: location, Message: message})
-}
-
-// line is where location stands, or the nearest thing around it.
-func (f *faults) line(location string) int {
-	for {
-		if line, ok := f.lines[location]; ok {
-			return line
-		}
-		i := strings.LastIndexAny(location, ".[")
-		if i < 0 {
-			return 0
-		}
-		location = location[:i]
-	}
-}
-
-func (f *faults) err() error {
-	if f.more > 0 {
-		f.all.Add("policy", "has %d more faults", f.more)
-		f.more = 0
-	}
-	return f.all.Err()
 }
