@@ -1,0 +1,303 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of the queue in front of the journal. What does not fit is refused
+// before it is counted.
+const (
+	maxQueueRows  = 64 << 10
+	maxQueueBytes = 64 << 20
+	// A transaction takes at most this much, so that its waiters are not kept
+	// by a backlog that piled up behind a locked database.
+	maxCommitRows  = 8 << 10
+	maxCommitBytes = 8 << 20
+	// commitPatience is how long one transaction may take before it is given up
+	// and repeated.
+	commitPatience = 10 * time.Second
+)
+
+// pending is a record on its way to the journal. done is closed when its fate
+// is known; err may be read after that.
+type pending struct {
+	rec   *Record
+	rows  int
+	bytes int64
+	done  chan struct{}
+	err   error
+	// applied is called once after the commit, before done is closed.
+	applied func(Committed)
+	// seen tells whether the record was given to the journal at least once.
+	// Such a record cannot be withdrawn while its commit is under way.
+	underWay bool
+}
+
+// queue is the group commit: while one transaction runs the next gathers.
+// Commits follow one another without a timer.
+type queue struct {
+	journal Journal
+	log     *slog.Logger
+	health  func(err error) // nil error: the journal works again
+
+	mu    sync.Mutex // guards what follows
+	items []*pending
+	rows  int
+	bytes int64
+	no    int64
+
+	wake chan struct{}
+
+	commits      atomic.Int64
+	commitNanos  atomic.Int64
+	committed    func(*Record) // publishes to subscribers
+	afterBatches func(Committed)
+}
+
+func newQueue(j Journal, log *slog.Logger) *queue {
+	return &queue{journal: j, log: log, wake: make(chan struct{}, 1)}
+}
+
+// full reports whether a new event would have to be refused.
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.rows >= maxQueueRows || q.bytes >= maxQueueBytes
+}
+
+// add queues a record behind all others. force lets in what must not be
+// refused (settlements, releases) up to twice the bound; false means that the
+// record was not queued.
+func (q *queue) add(rec *Record, applied func(Committed), force bool) (*pending, bool) {
+	p := &pending{rec: rec, done: make(chan struct{}), applied: applied}
+	p.rows, p.bytes = rec.size()
+	q.mu.Lock()
+	factor := 1
+	if force {
+		factor = 2
+	}
+	if q.rows+p.rows > factor*maxQueueRows || q.bytes+p.bytes > int64(factor)*maxQueueBytes {
+		q.mu.Unlock()
+		return nil, false
+	}
+	q.no++
+	rec.No = q.no
+	q.items = append(q.items, p)
+	q.rows += p.rows
+	q.bytes += p.bytes
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return p, true
+}
+
+// withdraw takes a record back that is not durable. False means that it is too
+// late: its commit is under way or done.
+func (q *queue) withdraw(p *pending) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p.underWay {
+		return false
+	}
+	for i, item := range q.items {
+		if item == p {
+			q.items = append(q.items[:i], q.items[i+1:]...)
+			q.rows -= p.rows
+			q.bytes -= p.bytes
+			return true
+		}
+	}
+	return false
+}
+
+// snapshot returns the records that are queued and not yet durable, oldest
+// first.
+func (q *queue) snapshot() []*Record {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	recs := make([]*Record, len(q.items))
+	for i, p := range q.items {
+		recs[i] = p.rec
+	}
+	return recs
+}
+
+func (q *queue) depth() (rows int, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.rows, q.bytes
+}
+
+// run commits until ctx ends, then once more what is left, for at most five
+// seconds.
+func (q *queue) run(ctx context.Context) {
+	var pause time.Duration
+	for {
+		if pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		} else {
+			select {
+			case <-q.wake:
+			case <-ctx.Done():
+			}
+		}
+		for q.commitBatch(ctx, &pause) {
+		}
+		if ctx.Err() != nil {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			for q.commitBatch(last, &pause) {
+			}
+			q.abandon()
+			return
+		}
+	}
+}
+
+// commitBatch commits the oldest records and reports whether to go on at once.
+func (q *queue) commitBatch(ctx context.Context, pause *time.Duration) bool {
+	batch := q.take()
+	if len(batch) == 0 {
+		*pause = 0
+		return false
+	}
+	recs := make([]*Record, len(batch))
+	for i, p := range batch {
+		recs[i] = p.rec
+	}
+	start := time.Now()
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
+	result, err := q.journal.Commit(cctx, recs)
+	cancel()
+	if err != nil {
+		if refused := (*RefusedError)(nil); errors.As(err, &refused) && q.drop(batch, refused) {
+			return true
+		}
+		q.release(batch)
+		if q.health != nil {
+			q.health(err)
+		}
+		*pause = min(max(2**pause, 20*time.Millisecond), time.Second)
+		return false
+	}
+	q.commits.Add(1)
+	q.commitNanos.Add(int64(time.Since(start)))
+	*pause = 0
+	if q.health != nil {
+		q.health(nil)
+	}
+	q.finish(batch, result)
+	return true
+}
+
+// take marks the oldest records as under way, as many as fit in one
+// transaction, and returns them; they stay at the head of the queue.
+func (q *queue) take() []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, rows, bytes := 0, 0, int64(0)
+	for n < len(q.items) && (n == 0 || rows+q.items[n].rows <= maxCommitRows && bytes+q.items[n].bytes <= maxCommitBytes) {
+		rows += q.items[n].rows
+		bytes += q.items[n].bytes
+		q.items[n].underWay = true
+		n++
+	}
+	return append([]*pending(nil), q.items[:n]...)
+}
+
+// release makes the records of a failed commit wait for the next one.
+func (q *queue) release(batch []*pending) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range batch {
+		p.underWay = false
+	}
+}
+
+// drop gives up a record that can never be committed and reports whether it
+// was found in the batch.
+func (q *queue) drop(batch []*pending, refused *RefusedError) bool {
+	q.release(batch)
+	for _, p := range batch {
+		if p.rec.No != refused.No || !q.withdraw(p) {
+			continue
+		}
+		q.log.Error("journal refused a record", "no", refused.No, "error", refused.Err)
+		p.err = refused
+		close(p.done)
+		return true
+	}
+	return false
+}
+
+// finish removes a committed batch from the queue and tells everybody.
+func (q *queue) finish(batch []*pending, result Committed) {
+	q.mu.Lock()
+	for _, p := range batch {
+		q.rows -= p.rows
+		q.bytes -= p.bytes
+	}
+	rest := q.items[len(batch):]
+	// Moving the rest down lets go of the committed records.
+	copy(q.items, rest)
+	clear(q.items[len(rest):])
+	q.items = q.items[:len(rest)]
+	q.mu.Unlock()
+	if q.afterBatches != nil {
+		q.afterBatches(result)
+	}
+	for _, p := range batch {
+		if p.applied != nil {
+			p.applied(result)
+		}
+		close(p.done)
+		if q.committed != nil {
+			q.committed(p.rec)
+		}
+	}
+}
+
+// abandon tells the waiters of everything left that it will not become durable
+// in this process.
+func (q *queue) abandon() {
+	q.mu.Lock()
+	items := q.items
+	q.items, q.rows, q.bytes = nil, 0, 0
+	q.mu.Unlock()
+	for _, p := range items {
+		p.err = ErrNotDurable
+		close(p.done)
+	}
+	if len(items) > 0 {
+		q.log.Error("stopped with records that are not durable", "records", len(items))
+	}
+}
+
+// size estimates what a record takes in the queue.
+func (r *Record) size() (rows int, bytes int64) {
+	bytes = 256
+	for i := range r.Events {
+		e := &r.Events[i]
+		bytes += 512 + int64(len(e.Account)+len(e.Session)+len(e.Device)+len(e.UserAgent)+len(e.Path)+len(e.Details)+len(e.Answer))
+	}
+	for i := range r.Shards {
+		bytes += int64(len(r.Shards[i].Data))
+	}
+	if r.Policy != nil {
+		bytes += int64(len(r.Policy.Document))
+	}
+	rest := len(r.Blocks) + len(r.Alerts) + len(r.Audit) + len(r.Sessions) + len(r.Known) + len(r.BlockEnds) +
+		len(r.BlockHits) + len(r.BlockEdits) + len(r.Demands) + len(r.DemandEnds) + len(r.Revoke) + len(r.Trusted) +
+		len(r.TrustedEnds) + len(r.Clears) + len(r.Marks) + len(r.Refusals) + len(r.Shards)
+	return max(1, len(r.Events)+rest), bytes + 256*int64(rest)
+}

@@ -1,0 +1,287 @@
+package guard
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/prefix"
+)
+
+// stand is a live Block as memory keeps it: small, since there may be a
+// million. The rest of a Block is read from the journal when somebody asks.
+// Only hits, lastHit and lastTold change after it was published.
+type stand struct {
+	next *stand // another Block of the same subject
+
+	id     [16]byte
+	ref    uint64
+	until  int64       // Unix nanoseconds; 0 = until lifted
+	why    *standWhy   // shared by all Blocks of the same rule and origin
+
+	hits     atomic.Int64 // since the last journaled count
+	lastHit  atomic.Int64 // Unix nanoseconds
+	lastTold atomic.Int64 // when a refused request last became an event
+}
+
+// standWhy is where a Block comes from.
+type standWhy struct {
+	rule   string
+	origin string
+}
+
+func (t *blockTable) standOf(b *Block) *stand {
+	key := standWhy{rule: b.Rule, origin: b.Origin}
+	why := t.whys[key]
+	if why == nil {
+		why = &key
+		t.whys[key] = why
+	}
+	s := &stand{why: why}
+	copy(s.id[:], b.ID)
+	s.ref, _ = parseReference(b.Reference)
+	if !b.Until.IsZero() {
+		s.until = b.Until.UnixNano()
+	}
+	return s
+}
+
+func (s *stand) live(now int64) bool { return s.until == 0 || now < s.until }
+
+// outlasts reports whether s ends later than o.
+func (s *stand) outlasts(o *stand) bool {
+	return o.until != 0 && (s.until == 0 || s.until > o.until)
+}
+
+func (s *stand) ID() string { return string(s.id[:]) }
+
+// block gives back what memory knows of a Block.
+func (s *stand) block(subject warder.Subject) *Block {
+	b := &Block{
+		ID: s.ID(), Reference: formatReference(s.ref), Subject: subject,
+		Origin: s.why.origin, Rule: s.why.rule,
+	}
+	if s.until != 0 {
+		b.Until = time.Unix(0, s.until).UTC()
+	}
+	return b
+}
+
+// without returns the list with the Block named id left out. Lists are never
+// changed in place: readers hold no lock.
+func (s *stand) without(id string) *stand {
+	if s == nil {
+		return nil
+	}
+	rest := s.next.without(id)
+	if s.ID() == id {
+		return rest
+	}
+	if rest == s.next {
+		return s
+	}
+	c := &stand{next: rest, id: s.id, ref: s.ref, until: s.until, why: s.why}
+	c.hits.Store(s.hits.Load())
+	c.lastHit.Store(s.lastHit.Load())
+	c.lastTold.Store(s.lastTold.Load())
+	return c
+}
+
+func (s *stand) find(id string) *stand {
+	for ; s != nil; s = s.next {
+		if s.ID() == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// blockTable holds the live Blocks. Readers take no lock for Blocks of
+// prefixes, and a read lock for those of accounts, only when there are any.
+// Writers hold the engine's lock.
+type blockTable struct {
+	prefixes prefix.Table[*stand]
+
+	mu       sync.RWMutex // guards accounts
+	accounts map[warder.Subject]*stand
+	nAccount atomic.Int64
+
+	n    atomic.Int64
+	whys map[standWhy]*standWhy // guarded by the engine's lock
+}
+
+func newBlockTable() *blockTable {
+	return &blockTable{
+		accounts: make(map[warder.Subject]*stand),
+		whys:     make(map[standWhy]*standWhy),
+	}
+}
+
+// byAddress reports whether a subject is a prefix and nothing else.
+func byAddress(s warder.Subject) bool {
+	return s.Account == "" && s.Realm == "" && s.Session == "" && s.IP.IsValid()
+}
+
+func (t *blockTable) add(b *Block) *stand {
+	s := t.standOf(b)
+	t.n.Add(1)
+	if byAddress(b.Subject) {
+		s.next, _ = t.prefixes.Get(b.Subject.IP)
+		t.prefixes.Set(b.Subject.IP, s)
+		return s
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.next = t.accounts[b.Subject]
+	t.accounts[b.Subject] = s
+	t.nAccount.Store(int64(len(t.accounts)))
+	return s
+}
+
+// find looks for Blocks by id, in one pass over the table: it is made for
+// operators' requests, not for decisions.
+func (t *blockTable) find(ids []string) map[string]warder.Subject {
+	wanted := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	found := make(map[string]warder.Subject, len(ids))
+	note := func(subject warder.Subject, head *stand) bool {
+		for b := head; b != nil; b = b.next {
+			if wanted[string(b.id[:])] {
+				found[b.ID()] = subject
+			}
+		}
+		return len(found) < len(wanted)
+	}
+	t.mu.RLock()
+	for subject, head := range t.accounts {
+		note(subject, head)
+	}
+	t.mu.RUnlock()
+	if len(found) < len(wanted) {
+		t.prefixes.All(func(p netip.Prefix, head *stand) bool { return note(warder.Subject{IP: p}, head) })
+	}
+	return found
+}
+
+// of returns the Blocks whose subject is exactly s.
+func (t *blockTable) of(s warder.Subject) *stand {
+	if byAddress(s) {
+		head, _ := t.prefixes.Get(s.IP)
+		return head
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.accounts[s]
+}
+
+// remove takes a Block out and reports whether it was there.
+func (t *blockTable) remove(subject warder.Subject, id string) bool {
+	head := t.of(subject)
+	if head.find(id) == nil {
+		return false
+	}
+	t.n.Add(-1)
+	rest := head.without(id)
+	if byAddress(subject) {
+		if rest != nil {
+			t.prefixes.Set(subject.IP, rest)
+		} else {
+			t.prefixes.Delete(subject.IP)
+		}
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if rest != nil {
+		t.accounts[subject] = rest
+	} else {
+		delete(t.accounts, subject)
+	}
+	t.nAccount.Store(int64(len(t.accounts)))
+	return true
+}
+
+// automatic returns the live automatic Block of a subject, if there is one.
+func (t *blockTable) automatic(s warder.Subject, now int64) *stand {
+	for b := t.of(s); b != nil; b = b.next {
+		if b.why.origin == FromRule && b.live(now) {
+			return b
+		}
+	}
+	return nil
+}
+
+// longest returns the live Block of an address that lasts longest, the
+// narrowest of equals, and the prefix it stands on.
+func (t *blockTable) longest(a netip.Addr, now int64) (*stand, netip.Prefix) {
+	var best *stand
+	var at netip.Prefix
+	t.prefixes.Covering(a, func(p netip.Prefix, head *stand) bool {
+		for b := head; b != nil; b = b.next {
+			if b.live(now) && (best == nil || b.outlasts(best)) {
+				best, at = b, p
+			}
+		}
+		return true
+	})
+	return best, at
+}
+
+// longestOf is longest among the Blocks of one subject that is no prefix.
+func (t *blockTable) longestOf(s warder.Subject, now int64, best *stand) *stand {
+	for b := t.of(s); b != nil; b = b.next {
+		if b.live(now) && (best == nil || b.outlasts(best)) {
+			best = b
+		}
+	}
+	return best
+}
+
+// demandTable holds the standing Demands, by subject. Reading takes a read
+// lock, and none while there are no Demands.
+type demandTable struct {
+	mu sync.RWMutex // guards m
+	m  map[warder.Subject][]*Demand
+	n  atomic.Int64
+}
+
+func newDemandTable() *demandTable {
+	return &demandTable{m: make(map[warder.Subject][]*Demand)}
+}
+
+func (t *demandTable) add(d *Demand) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.m[d.Subject] = append(slices.Clip(t.m[d.Subject]), d)
+	t.n.Add(1)
+}
+
+func (t *demandTable) remove(d *Demand) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.m[d.Subject]
+	rest := slices.DeleteFunc(slices.Clone(before), func(o *Demand) bool { return o.ID == d.ID })
+	t.n.Add(int64(len(rest) - len(before)))
+	if len(rest) == 0 {
+		delete(t.m, d.Subject)
+	} else {
+		t.m[d.Subject] = rest
+	}
+}
+
+// of returns the live Demands on one subject. The slice must not be changed.
+func (t *demandTable) of(s warder.Subject) []*Demand {
+	if t.n.Load() == 0 {
+		return nil
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.m[s]
+}
+
+func (d *Demand) live(now time.Time) bool { return d.Until.IsZero() || now.Before(d.Until) }
