@@ -93,6 +93,7 @@ type Event struct {
 	Reference    string
 	Eligible     bool          // it may count (SEMANTICS 5)
 	Source       string        // the known source it came from
+	Facts        []byte        // what a replay must know to judge it again, JSON; usually empty
 	Completed    bool          // it completed a sign-in
 	Takes        []string      // classes of hits that it took out as a success
 	Emptied      []counter.Key // counters that it emptied

@@ -17,10 +17,10 @@ import (
 type stand struct {
 	next *stand // another Block of the same subject
 
-	id     [16]byte
-	ref    uint64
-	until  int64       // Unix nanoseconds; 0 = until lifted
-	why    *standWhy   // shared by all Blocks of the same rule and origin
+	id    [16]byte
+	ref   uint64
+	until int64     // Unix nanoseconds; 0 = until lifted
+	why   *standWhy // shared by all Blocks of the same rule and origin
 
 	hits     atomic.Int64 // since the last journaled count
 	lastHit  atomic.Int64 // Unix nanoseconds
@@ -84,8 +84,7 @@ func (s *stand) without(id string) *stand {
 		return s
 	}
 	c := &stand{next: rest, id: s.id, ref: s.ref, until: s.until, why: s.why}
-	c.hits.Store(s.hits.Load())
-	c.lastHit.Store(s.lastHit.Load())
+	// Hits not yet journaled stay with s, which the list of hits points to.
 	c.lastTold.Store(s.lastTold.Load())
 	return c
 }
