@@ -247,12 +247,9 @@ const lateSuffix = ".late"
 func (g *Guard) finishAttempt(a *attempt, j *judgement) (Reported, *pending, error) {
 	rec := g.judge(j)
 	delete(g.attempts.m, a.id)
-	p, ok := g.queue.add(rec, nil, true)
-	if !ok {
-		g.unjournaled.Add(1)
-	}
+	p, _ := g.enqueue(rec)
 	r := Reported{ID: j.row.ID, Severity: j.row.Severity, Decision: j.decision}
-	g.recent[recentKey{a.app.id(), a.id}] = recent{digest: j.digest, answer: r, wait: p, at: j.now}
+	g.noteRecent(recentKey{a.app.id(), a.id}, recent{digest: j.digest, answer: r, wait: p, at: j.now})
 	return r, p, nil
 }
 
@@ -282,9 +279,7 @@ func (g *Guard) expireAttempts(now time.Time) {
 		row := j.row
 		a.unsettled = &row
 		t.late = append(t.late, a)
-		if _, ok := g.queue.add(rec, nil, true); !ok {
-			g.unjournaled.Add(1)
-		}
+		g.enqueue(rec)
 	}
 	for len(t.late) > 0 && now.After(t.late[0].deadline.Add(attemptGrace)) {
 		a := t.late[0]
@@ -294,6 +289,10 @@ func (g *Guard) expireAttempts(now time.Time) {
 			delete(t.m, a.id)
 		}
 	}
+}
+
+// forget lets go of the names that callers gave to attempts.
+func (t *attempts) forget(now time.Time) {
 	for key, a := range t.idem {
 		if now.After(a.deadline.Add(attemptGrace)) {
 			delete(t.idem, key)

@@ -15,11 +15,11 @@ type inForce struct {
 	revision int64
 	policy   *policy.Policy
 	mode     warder.Mode
-	lists    []list
+	lists    []listing
 }
 
-// list is a provider's list that is in force.
-type list struct {
+// listing is a provider's list that is in force.
+type listing struct {
 	provider policy.Provider
 	lookup   func(netip.Addr) (level int, ok bool)
 }
@@ -42,7 +42,7 @@ type finding struct {
 	rule    string
 	until   time.Time
 	stand   *stand
-	observe bool           // found, but only observed
+	observe bool // found, but only observed
 }
 
 // requester is what a decision is about.

@@ -76,7 +76,9 @@ const maxSteps = 100_000
 
 // steps remembers automatic Blocks that ended by themselves, by subject. It is
 // guarded by the engine's lock.
-type steps struct{ m map[warder.Subject][]time.Time }
+type steps struct {
+	m map[warder.Subject][]time.Time
+}
 
 func (s *steps) note(subject warder.Subject, ended time.Time) {
 	if _, ok := s.m[subject]; !ok && len(s.m) >= maxSteps {

@@ -197,7 +197,23 @@ func (g *goodwill) suspect(a netip.Prefix, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ga := g.m[a]
-	if ga == nil || len(ga.accounts) < suspectAccounts {
+	return ga != nil && g.looksLikeProxy(ga, now)
+}
+
+// anySuspect reports whether any address but the excepted ones is suspect.
+func (g *goodwill) anySuspect(now time.Time, except func(netip.Prefix) bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for a, ga := range g.m {
+		if g.looksLikeProxy(ga, now) && !except(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *goodwill) looksLikeProxy(ga *goodAddress, now time.Time) bool {
+	if len(ga.accounts) < suspectAccounts {
 		return false
 	}
 	today := 0
@@ -211,7 +227,7 @@ func (g *goodwill) suspect(a netip.Prefix, now time.Time) bool {
 	}
 	for realm, d := range ga.realms {
 		all := g.realms[realm]
-		if n := d.sum(now); all != nil && n > 0 && n*100 >= suspectPercent*all.sum(now) && n >= suspectAccounts {
+		if n := d.sum(now); all != nil && n >= suspectAccounts && n*100 >= suspectPercent*all.sum(now) {
 			return true
 		}
 	}

@@ -9,7 +9,6 @@
 package guard
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -18,7 +17,6 @@ import (
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/counter"
 	"github.com/warderhq/warder/internal/policy"
-	"github.com/warderhq/warder/internal/prefix"
 )
 
 // Errors that callers may test for.
@@ -52,6 +50,8 @@ type Options struct {
 	Protected []netip.Prefix
 	// Preset is the policy in force until one is saved.
 	Preset *policy.Document
+	// OnPolicy is told of every policy that comes into force, also the first.
+	OnPolicy func(*policy.Policy)
 	// PublicURL is where end users reach /.warder/ pages; may be empty.
 	PublicURL string
 	// KnownBytes and SessionBytes cap the tables of known sources and sessions.
@@ -162,11 +162,3 @@ type Degradation struct {
 	Detail string    `json:"detail,omitempty"`
 	Since  time.Time `json:"since"`
 }
-
-// Guard is the engine. All methods are safe for concurrent use.
-type Guard struct{}
-
-var (
-	_ = context.Background
-	_ prefix.Table[Listed]
-)

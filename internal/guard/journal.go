@@ -26,6 +26,11 @@ type Journal interface {
 	// Load reads everything that decisions need, as of now.
 	Load(ctx context.Context, now time.Time) (*State, error)
 
+	// History returns what addresses did within the look-back, those that did
+	// anything a criterion could ask for, and keeps Committed.History up to date
+	// with that look-back from now on; 0 ends that.
+	History(ctx context.Context, lookback time.Duration, now time.Time) (map[netip.Prefix]History, error)
+
 	// Blocks calls f for every Block that is live at now, in any order.
 	Blocks(ctx context.Context, now time.Time, f func(*Block) error) error
 

@@ -83,6 +83,24 @@ const (
 	recentEvents = 1 << 20
 )
 
+// enqueue journals what the engine did under its lock. What has been counted is
+// let in beyond the bound of the queue.
+func (g *Guard) enqueue(rec *Record) (*pending, bool) {
+	g.tape(rec)
+	p, ok := g.queue.add(rec, nil, true)
+	if !ok {
+		g.unjournaled.Add(1)
+	}
+	return p, ok
+}
+
+// tape keeps a record for a replay that is under way.
+func (g *Guard) tape(rec *Record) {
+	if g.taped != nil {
+		*g.taped = append(*g.taped, rec)
+	}
+}
+
 // answersBefore looks up what was answered to the events of a call that carry
 // an id of their own.
 func (g *Guard) answersBefore(ctx context.Context, app *App, events []Incoming) (map[string]Answer, error) {
@@ -134,16 +152,15 @@ func (g *Guard) reportOne(app *App, in *Incoming, before map[string]Answer) (Rep
 	}
 	j := &judgement{app: app, event: in.Event, now: g.now(), digest: in.Digest, ownID: own}
 	rec := g.judge(j)
-	p, ok := g.queue.add(rec, nil, true)
+	p, ok := g.enqueue(rec)
 	if !ok {
 		// Counted but not journaled; the bound of the forced queue is twice that
 		// of events, so only a flood of settlements leads here.
-		g.unjournaled.Add(1)
 		return Reported{ID: j.row.ID, Severity: j.row.Severity, Decision: j.decision, Err: ErrNotDurable}, nil
 	}
 	r := Reported{ID: j.row.ID, Severity: j.row.Severity, Decision: j.decision}
 	if own {
-		g.recent[key] = recent{digest: in.Digest, answer: r, wait: p, at: j.now}
+		g.noteRecent(key, recent{digest: in.Digest, answer: r, wait: p, at: j.now})
 	}
 	return r, p
 }
@@ -249,6 +266,9 @@ func (g *Guard) prepare(j *judgement) {
 	j.row = Event{
 		Seq: seq, Arrival: j.now, App: j.app.id(), OwnID: j.ownID, Digest: j.digest,
 		AccountKey: j.who.account, Address: j.who.address,
+	}
+	if j.replace != nil {
+		j.row.Replaces = j.replace.Seq
 	}
 }
 
@@ -441,12 +461,13 @@ func (g *Guard) conclude(j *judgement, f *inForce, found finding, cross *finding
 		j.row.Answer = mustJSON(j.decision)
 	}
 	rec.Events = slices.Insert(rec.Events, 0, j.row)
-	if u := g.touch(&j.query, j.now, j.row.Completed); u.known {
+	if u := g.touch(&j.query, j.now); u.known {
 		if u.write {
 			rec.Sessions = append(rec.Sessions, u.Session)
 		}
 		if u.jumped != "" {
-			g.later(func() { g.reportJump(u, j.query) })
+			query := j.query
+			g.later(func() { g.reportJump(u, query) })
 		}
 	}
 }

@@ -208,6 +208,12 @@ func (t *Table[V]) Delete(p netip.Prefix) bool {
 // wait. The last value added for a prefix counts. fill must not use the table
 // except to read it, and must not keep add.
 func (t *Table[V]) Replace(fill func(add func(netip.Prefix, V))) {
+	t.ReplaceMerged(func(_, latest V) V { return latest }, fill)
+}
+
+// ReplaceMerged is Replace for content that names prefixes more than once: what
+// is added to a prefix that is there already is merged with what it has.
+func (t *Table[V]) ReplaceMerged(merge func(old, latest V) V, fill func(add func(netip.Prefix, V))) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -217,6 +223,10 @@ func (t *Table[V]) Replace(fill func(add func(netip.Prefix, V))) {
 	fill(func(p netip.Prefix, v V) {
 		p = canonicalPrefix(p)
 		if !p.IsValid() {
+			return
+		}
+		if old, ok := s.all.Get(p); ok {
+			s.all.Insert(p, box[V]{merge(old.v, v)})
 			return
 		}
 		s.all.Insert(p, box[V]{v})
