@@ -57,6 +57,7 @@ type Guard struct {
 	taped       *[]*Record  // records since a replay for a new policy began
 	saved       []int64     // per shard: the event number its checkpoint holds
 	nextShard   int
+	clearing    int       // clearings that are journaled but do not act yet
 	cycle       time.Time // when the round of checkpoints began
 
 	changing chan struct{} // held by one change at a time
