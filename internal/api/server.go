@@ -1,0 +1,298 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warderhq/warder/internal/challenge"
+	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/operator"
+	"github.com/warderhq/warder/internal/store"
+)
+
+// Options are what the API is made of. Guard and Store are required.
+type Options struct {
+	Guard      *guard.Guard
+	Store      *store.DB
+	People     *operator.People
+	Challenges Challenges // nil: POST /v1/challenge answers 404
+	Providers  Providers  // nil: there are none
+	Alerts     Alerts     // nil: POST /v1/alerts/test answers 404
+	Logger     *slog.Logger
+	Version    string
+	// ClientAddr tells the address of the process that sent a request, past
+	// trusted proxies; nil: the peer.
+	ClientAddr func(*http.Request) netip.Addr
+	// MaxBody and MaxBatch bound request bodies in bytes; 0: 1 MiB and 8 MiB.
+	MaxBody, MaxBatch int64
+	// Ready says whether everything is loaded; nil: always.
+	Ready func() bool
+	// PolicyFile says that the policy is ruled by a file and read-only here.
+	PolicyFile string
+}
+
+// Challenges issue and spend challenge tokens.
+type Challenges interface {
+	// Issue poses a challenge to one source.
+	Issue(ctx context.Context, ip netip.Addr, account, realm, purpose string) (challenge.Posed, error)
+	// Verify spends a token, once. codes say in words why success is false.
+	Verify(ctx context.Context, token string, ip netip.Addr, realm string) (success bool, codes []string, err error)
+}
+
+// Providers are the external threat feeds.
+type Providers interface {
+	// List returns the state of every provider.
+	List() []ProviderStatus
+	// Refresh fetches a list now; guard.ErrNotFound for an unknown name.
+	Refresh(ctx context.Context, name string) (ProviderStatus, error)
+	// Approve puts a list in force that was held back because it changed too
+	// much; guard.ErrConflict if nothing is held back.
+	Approve(ctx context.Context, name string) (ProviderStatus, error)
+}
+
+// ProviderStatus is what an operator sees of a feed.
+type ProviderStatus struct {
+	Name      string           `json:"name"`
+	Enabled   bool             `json:"enabled"`
+	URL       string           `json:"url"`
+	Format    string           `json:"format"`
+	Entries   int              `json:"entries"`
+	Levels    map[string]int   `json:"levels,omitempty" doc:"How many entries stand at each level."`
+	Fetched   time.Time        `json:"fetched,omitzero" doc:"When the list in force was fetched."`
+	Checked   time.Time        `json:"checked,omitzero" doc:"When the source was asked last."`
+	Next      time.Time        `json:"next,omitzero"`
+	LastError string           `json:"last_error,omitempty"`
+	Pending   string           `json:"pending,omitempty" doc:"Why a newer list is held back until it is approved."`
+	Rejected  []RejectedEntry  `json:"rejected,omitempty"`
+	Rejects   map[string]int64 `json:"rejects,omitempty" doc:"How many lines were refused, by reason."`
+}
+
+// RejectedEntry is a line of a feed that was refused.
+type RejectedEntry struct {
+	Line   int    `json:"line"`
+	Text   string `json:"text"`
+	Reason string `json:"reason"`
+}
+
+// Alerts send test messages.
+type Alerts interface {
+	// Test sends a mail now and returns what the server answered, for each
+	// recipient. to may be empty: everybody who is told of alerts.
+	Test(ctx context.Context, to []string) ([]AlertTest, error)
+}
+
+// AlertTest is what became of one test mail.
+type AlertTest struct {
+	Recipient string `json:"recipient"`
+	OK        bool   `json:"ok"`
+	Answer    string `json:"answer" doc:"The mail server's own words, or where the mail was written."`
+}
+
+// Default limits of request bodies, in bytes.
+const (
+	DefaultMaxBody  = 1 << 20
+	DefaultMaxBatch = 8 << 20
+)
+
+// Server is the HTTP surface of one instance.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	keys    keyring
+	metrics *metrics
+	router  *router
+	huma    huma.API
+	stream  *hub
+	origin  *http.CrossOriginProtection
+	started time.Time
+}
+
+// New makes the API and loads the API keys.
+func New(opts Options) (*Server, error) {
+	if opts.Guard == nil || opts.Store == nil {
+		return nil, errors.New("api: Guard and Store are required")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxBody <= 0 {
+		opts.MaxBody = DefaultMaxBody
+	}
+	if opts.MaxBatch <= 0 {
+		opts.MaxBatch = DefaultMaxBatch
+	}
+	s := &Server{
+		opts:    opts,
+		log:     opts.Logger,
+		stream:  newHub(),
+		origin:  http.NewCrossOriginProtection(),
+		started: time.Now(),
+	}
+	s.metrics = newMetrics(s)
+	s.router = newRouter(s)
+	s.hotRoutes()
+	s.plainRoutes()
+	if err := s.manage(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.loadKeys(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run keeps the API keys fresh and feeds the event stream until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	records, cancel := s.opts.Guard.Subscribe()
+	defer cancel()
+	defer s.stream.close()
+	tick := time.NewTicker(keyRefresh)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case rec, ok := <-records:
+			if !ok {
+				records = nil
+				continue
+			}
+			s.metrics.record(rec)
+			s.stream.publish(rec)
+		case <-tick.C:
+			short, stop := context.WithTimeout(ctx, keyRefresh)
+			err := s.loadKeys(short)
+			stop()
+			if err != nil && !failing && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "API keys are not refreshed, those in memory stay in force", "error", err)
+			}
+			failing = err != nil
+		}
+	}
+}
+
+// ReloadKeys puts changes of API keys in force at once, for those who make
+// them beside the API.
+func (s *Server) ReloadKeys(ctx context.Context) error { return s.loadKeys(ctx) }
+
+// Handler serves the TCP listener.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+// localContext marks requests that came through the socket.
+type localContext struct{}
+
+// SocketHandler serves the unix socket in the data directory, whose file mode
+// is the lock on it. Callers have every scope; the audit trail names their
+// user id, which ConnContext notes.
+func (s *Server) SocketHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.serve(w, r.WithContext(context.WithValue(r.Context(), localContext{}, true)))
+	})
+}
+
+// HTTPServer wraps a handler of this package in a server with the limits that
+// keep slow and idle callers from piling up.
+func (s *Server) HTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ConnContext:       ConnContext,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+var _ = net.Conn(nil)
+
+// Values of headers, shared by all answers; nobody changes them.
+var (
+	jsonType    = []string{"application/json"}
+	problemType = []string{"application/problem+json"}
+	nosniff     = []string{"nosniff"}
+	denyFrame   = []string{"DENY"}
+	noReferrer  = []string{"no-referrer"}
+	noStore     = []string{"no-store"}
+	cspNone     = []string{"default-src 'none'; frame-ancestors 'none'"}
+)
+
+// serve is the outermost handler: headers that belong on every answer, and a
+// net under the handlers.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["X-Content-Type-Options"] = nosniff
+	h["Content-Security-Policy"] = cspNone
+	h["Cache-Control"] = noStore
+	h["Referrer-Policy"] = noReferrer
+	h["X-Frame-Options"] = denyFrame
+	defer s.rescue(w, r)
+	if r.Header["Authorization"] == nil {
+		// A browser sends no API key across sites by itself, all else is checked.
+		if err := s.origin.Check(r); err != nil {
+			s.writeProblem(w, r, newProblem(http.StatusForbidden, "Requests from other sites are refused."))
+			return
+		}
+	}
+	s.router.ServeHTTP(w, r)
+}
+
+// rescue turns a panic into a 500: one broken request must not end the others.
+func (s *Server) rescue(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	s.metrics.panics.Inc()
+	s.log.ErrorContext(r.Context(), "panic in a handler", "method", r.Method, "route", r.Pattern,
+		"panic", fmt.Sprint(v), "stack", string(bytes.TrimSpace(debug.Stack())))
+	s.writeProblem(w, r, newProblem(http.StatusInternalServerError, "Warder made a mistake; its log has more."))
+}
+
+// plainRoutes registers what needs no API key.
+func (s *Server) plainRoutes() {
+	s.router.handle("GET /{$}", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
+		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		_, _ = w.Write([]byte(strings.TrimLeft(welcome, "\n")))
+	})
+	s.router.handle("GET /healthz", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
+		w.Header()["Content-Type"] = jsonType
+		_, _ = w.Write([]byte(`{"up":true}` + "\n"))
+	})
+	s.router.handle("GET /readyz", s.readyz)
+	s.router.handle("GET /metrics", s.metrics.serve)
+}
+
+const welcome = `
+Warder watches sign-ins, tells attacks from mistakes and stops the attackers.
+
+Report what happens, with an API key of scope "events":
+
+  curl -X POST /v1/events -H 'Authorization: Bearer wk_...' -H 'Content-Type: application/json' \
+       -d '{"name":"USER_LOGIN_FAILURE","ip":"203.0.113.7","account":"alice"}'
+
+Ask before you let somebody in:
+
+  curl -X POST /v1/check -H 'Authorization: Bearer wk_...' -H 'Content-Type: application/json' \
+       -d '{"ip":"203.0.113.7","account":"alice"}'
+
+Everything else is described in /openapi.json. How Warder is: /healthz, /readyz, /metrics.
+`
