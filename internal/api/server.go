@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -15,7 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/warderhq/warder/internal/challenge"
+	"github.com/warderhq/warder/internal/feed"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/store"
@@ -45,58 +44,27 @@ type Options struct {
 // Challenges issue and spend challenge tokens.
 type Challenges interface {
 	// Issue poses a challenge to one source.
-	Issue(ctx context.Context, ip netip.Addr, account, realm, purpose string) (challenge.Posed, error)
+	Issue(ctx context.Context, ip netip.Addr, account, realm, purpose string) (Posed, error)
 	// Verify spends a token, once. codes say in words why success is false.
 	Verify(ctx context.Context, token string, ip netip.Addr, realm string) (success bool, codes []string, err error)
 }
 
-// Providers are the external threat feeds.
+// Providers are the external threat feeds that are switched on.
 type Providers interface {
-	// List returns the state of every provider.
-	List() []ProviderStatus
+	// Statuses returns the state of every provider.
+	Statuses() []feed.Status
 	// Refresh fetches a list now; guard.ErrNotFound for an unknown name.
-	Refresh(ctx context.Context, name string) (ProviderStatus, error)
+	Refresh(ctx context.Context, name string) error
 	// Approve puts a list in force that was held back because it changed too
 	// much; guard.ErrConflict if nothing is held back.
-	Approve(ctx context.Context, name string) (ProviderStatus, error)
-}
-
-// ProviderStatus is what an operator sees of a feed.
-type ProviderStatus struct {
-	Name      string           `json:"name"`
-	Enabled   bool             `json:"enabled"`
-	URL       string           `json:"url"`
-	Format    string           `json:"format"`
-	Entries   int              `json:"entries"`
-	Levels    map[string]int   `json:"levels,omitempty" doc:"How many entries stand at each level."`
-	Fetched   time.Time        `json:"fetched,omitzero" doc:"When the list in force was fetched."`
-	Checked   time.Time        `json:"checked,omitzero" doc:"When the source was asked last."`
-	Next      time.Time        `json:"next,omitzero"`
-	LastError string           `json:"last_error,omitempty"`
-	Pending   string           `json:"pending,omitempty" doc:"Why a newer list is held back until it is approved."`
-	Rejected  []RejectedEntry  `json:"rejected,omitempty"`
-	Rejects   map[string]int64 `json:"rejects,omitempty" doc:"How many lines were refused, by reason."`
-}
-
-// RejectedEntry is a line of a feed that was refused.
-type RejectedEntry struct {
-	Line   int    `json:"line"`
-	Text   string `json:"text"`
-	Reason string `json:"reason"`
+	Approve(ctx context.Context, name string) error
 }
 
 // Alerts send test messages.
 type Alerts interface {
-	// Test sends a mail now and returns what the server answered, for each
-	// recipient. to may be empty: everybody who is told of alerts.
-	Test(ctx context.Context, to []string) ([]AlertTest, error)
-}
-
-// AlertTest is what became of one test mail.
-type AlertTest struct {
-	Recipient string `json:"recipient"`
-	OK        bool   `json:"ok"`
-	Answer    string `json:"answer" doc:"The mail server's own words, or where the mail was written."`
+	// SendTest sends a mail now and returns what the server said, also with an
+	// error.
+	SendTest(ctx context.Context, to string) (transcript string, err error)
 }
 
 // Default limits of request bodies, in bytes.
@@ -218,8 +186,6 @@ func (s *Server) HTTPServer(h http.Handler) *http.Server {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
-
-var _ = net.Conn(nil)
 
 // Values of headers, shared by all answers; nobody changes them.
 var (

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"net/http"
+	"time"
+)
+
+// Readiness is the answer of /readyz. Degraded does not mean not ready: a dead
+// dependency lifts no block and stops no decision.
+type Readiness struct {
+	Ready    bool     `json:"ready"`
+	Degraded []Reason `json:"degraded"`
+}
+
+// Reason is one thing that is not as it should be.
+type Reason struct {
+	Reason string    `json:"reason"`
+	Detail string    `json:"detail,omitempty"`
+	Since  time.Time `json:"since"`
+	Remedy string    `json:"remedy,omitempty"`
+}
+
+// remedies say what an operator can do about a reason.
+var remedies = map[string]string{
+	"client_address_suspect": "Nearly all sign-ins come from one address: that is probably a proxy. Name it in trusted_proxies, so that the clients behind it are seen.",
+	"untrusted_forwarder":    "A private peer sends a forwarding header. If it is your proxy, name it in trusted_proxies.",
+	"counters_full":          "More keys are close to their threshold than fit. Raise limits.counters.",
+	"mail_unconfigured":      "Set smtp.host; until then mails are written to data/mail.",
+	"mail":                   "Look at the mail server's answer: warder alert test.",
+	"mail_failing":           "Look at the mail server's answer: warder alert test.",
+	"journal":                "The database does not take writes: look at its disk and at who holds it locked.",
+	"store":                  "The database does not take writes: look at its disk and at who holds it locked.",
+	"store_unwritable":       "The database does not take writes: look at its disk and at who holds it locked.",
+	"provider":               "A threat feed cannot be refreshed; the last good list is in force. See GET /v1/providers.",
+	"blast_radius":           "Automatic blocks would hit many who signed in well; look at the newest blocks and lift what is wrong.",
+}
+
+// readyz answers 503 only until everything is loaded.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *caller) {
+	out := Readiness{Ready: s.opts.Ready == nil || s.opts.Ready(), Degraded: []Reason{}}
+	if out.Ready {
+		for _, d := range s.opts.Guard.Degraded() {
+			out.Degraded = append(out.Degraded, Reason{
+				Reason: d.Reason, Detail: d.Detail, Since: d.Since.UTC(), Remedy: remedies[d.Reason],
+			})
+		}
+	}
+	status := http.StatusOK
+	if !out.Ready {
+		status = http.StatusServiceUnavailable
+		w.Header()["Retry-After"] = []string{"1"}
+	}
+	s.writeJSON(w, r, status, &out)
+}

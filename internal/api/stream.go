@@ -1,0 +1,203 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/warderhq/warder/internal/guard"
+)
+
+// Bounds of the event stream.
+const (
+	streamKept    = 1024 // messages kept for those who come back
+	streamBehind  = 256  // messages that a slow reader may lag behind before it is cut off
+	maxStreams    = 256
+	streamBeat    = 15 * time.Second
+	streamTimeout = 10 * time.Second // one write
+)
+
+// message is one server-sent event, encoded once for all readers.
+type message struct {
+	id   int64
+	text []byte
+}
+
+// hub hands committed records to the readers of the stream. A reader that does
+// not keep up is cut off: it comes back with Last-Event-ID and catches up.
+type hub struct {
+	mu      sync.Mutex
+	epoch   string // tells the ids of this process from those of the one before
+	next    int64
+	kept    []message // ring, oldest at start
+	start   int
+	readers map[chan message]struct{}
+	closed  bool
+}
+
+func newHub() *hub {
+	return &hub{
+		epoch:   strconv.FormatInt(time.Now().UnixNano(), 36),
+		next:    1,
+		readers: map[chan message]struct{}{},
+	}
+}
+
+// publish encodes what a record says and hands it out.
+func (h *hub) publish(rec *guard.Record) {
+	for i := range rec.Events {
+		h.send("event", newEventView(&rec.Events[i]))
+	}
+	for _, b := range rec.Blocks {
+		h.send("block", newBlockView(b, b.From))
+	}
+	for i := range rec.BlockEnds {
+		e := &rec.BlockEnds[i]
+		h.send("block_end", map[string]any{"id": e.ID, "time": e.At, "by": e.By, "verdict": e.Verdict})
+	}
+	for _, d := range rec.Demands {
+		h.send("demand", d)
+	}
+	if rec.Policy != nil {
+		h.send("policy", rec.Policy)
+	}
+}
+
+func (h *hub) send(kind string, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return // our own types encode
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	m := message{id: h.next}
+	h.next++
+	m.text = append(m.text, "id: "+h.epoch+"-"+strconv.FormatInt(m.id, 10)+"\nevent: "+kind+"\ndata: "...)
+	m.text = append(m.text, data...) // JSON has no line breaks
+	m.text = append(m.text, "\n\n"...)
+	if len(h.kept) < streamKept {
+		h.kept = append(h.kept, m)
+	} else {
+		h.kept[h.start] = m
+		h.start = (h.start + 1) % streamKept
+	}
+	for ch := range h.readers {
+		select {
+		case ch <- m:
+		default:
+			delete(h.readers, ch)
+			close(ch)
+		}
+	}
+}
+
+// join registers a reader and returns what it missed since lastID. complete is
+// false if something is missing: the process started anew, or it is too old.
+func (h *hub) join(lastID string) (ch chan message, missed []message, complete, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.readers) >= maxStreams {
+		return nil, nil, false, false
+	}
+	ch = make(chan message, streamBehind)
+	h.readers[ch] = struct{}{}
+	if lastID == "" {
+		return ch, nil, true, true
+	}
+	prefix := h.epoch + "-"
+	if len(lastID) <= len(prefix) || lastID[:len(prefix)] != prefix {
+		return ch, nil, false, true
+	}
+	after, err := strconv.ParseInt(lastID[len(prefix):], 10, 64)
+	if err != nil || after < 0 || after >= h.next {
+		return ch, nil, false, true
+	}
+	complete = after+1 >= h.next || len(h.kept) > 0 && h.kept[h.start%len(h.kept)].id <= after+1
+	for i := range h.kept {
+		if m := h.kept[(h.start+i)%len(h.kept)]; m.id > after {
+			missed = append(missed, m)
+		}
+	}
+	return ch, missed, complete, true
+}
+
+func (h *hub) leave(ch chan message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, in := h.readers[ch]; in {
+		delete(h.readers, ch)
+		close(ch)
+	}
+}
+
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for ch := range h.readers {
+		delete(h.readers, ch)
+		close(ch)
+	}
+}
+
+// serveStream sends server-sent events: event, block, block_end, demand, and
+// reset when something was missed that is gone.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, _ *caller) {
+	for name := range r.URL.Query() {
+		s.writeProblem(w, r, fault(http.StatusUnprocessableEntity, "query."+clip(printable(name), 64), "is not known here"))
+		return
+	}
+	ch, missed, complete, ok := s.stream.join(r.Header.Get("Last-Event-ID"))
+	if !ok {
+		s.writeProblem(w, r, guard.ErrBusy)
+		return
+	}
+	defer s.stream.leave(ch)
+	s.metrics.streams.Add(1)
+	defer s.metrics.streams.Add(-1)
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{}) // tests without a connection have none
+	h := w.Header()
+	h["Content-Type"] = []string{"text/event-stream"}
+	h["X-Accel-Buffering"] = []string{"no"}
+	write := func(text []byte) bool {
+		_ = rc.SetWriteDeadline(time.Now().Add(streamTimeout))
+		if _, err := w.Write(text); err != nil {
+			return false
+		}
+		return rc.Flush() == nil
+	}
+	hello := []byte(": warder\nretry: 2000\n\n")
+	if !complete {
+		hello = append(hello, "event: reset\ndata: {}\n\n"...)
+	}
+	if !write(hello) {
+		return
+	}
+	for _, m := range missed {
+		if !write(m.text) {
+			return
+		}
+	}
+	beat := time.NewTicker(streamBeat)
+	defer beat.Stop()
+	for {
+		select {
+		case m, open := <-ch:
+			if !open || !write(m.text) {
+				return
+			}
+		case <-beat.C:
+			if !write([]byte(": beat\n\n")) {
+				return
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
