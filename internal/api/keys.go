@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/store"
@@ -14,7 +13,6 @@ import (
 // SQL to be let in, and none is shut out because the database is busy.
 type keyring struct {
 	byID atomic.Pointer[map[string]*key]
-	used atomic.Pointer[map[string]time.Time] // see touch
 }
 
 func (k *keyring) find(id string) *key {
@@ -23,6 +21,22 @@ func (k *keyring) find(id string) *key {
 		return nil
 	}
 	return (*m)[id]
+}
+
+// drop takes a key out by id or name before anything else is asked, so that a
+// revocation holds even if the database cannot be read again.
+func (k *keyring) drop(idOrName string) {
+	old := k.byID.Load()
+	if old == nil {
+		return
+	}
+	m := make(map[string]*key, len(*old))
+	for id, one := range *old {
+		if id != idOrName && one.name != idOrName {
+			m[id] = one
+		}
+	}
+	k.byID.Store(&m)
 }
 
 // loadKeys replaces the ring by what is stored.

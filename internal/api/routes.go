@@ -94,7 +94,10 @@ var routes = []route{
 	{pattern: "POST /v1/notes", scope: ScopeBlocks, role: operator.Analyst},
 	{pattern: "GET /v1/audit", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "GET /v1/audit/verify", scope: ScopeRead, role: operator.Viewer, slow: true},
-	{pattern: "GET /v1/export/{what}", scope: ScopeRead, role: operator.Viewer, slow: true},
+	{pattern: "GET /v1/export/events", scope: ScopeRead, role: operator.Viewer, slow: true},
+	{pattern: "GET /v1/export/blocks", scope: ScopeRead, role: operator.Viewer, slow: true},
+	{pattern: "GET /v1/export/report", scope: ScopeRead, role: operator.Viewer, slow: true},
+	{pattern: "GET /v1/export/audit", scope: ScopeRead, role: operator.Viewer, slow: true},
 	{pattern: "GET /v1/stream", scope: ScopeRead, role: operator.Viewer, slow: true},
 	{pattern: "GET /v1/operators", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "POST /v1/operators", scope: ScopeAdmin, role: operator.Owner},
@@ -142,7 +145,10 @@ func (rt *router) handle(pattern string, h callerHandler) {
 // HandleFunc is what huma calls.
 func (rt *router) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
 	rt.handle(pattern, func(w http.ResponseWriter, r *http.Request, c *caller) {
-		h(w, r.WithContext(withCaller(r.Context(), c)))
+		known := *c
+		known.actor = rt.server.actor(r, c)
+		r = r.WithContext(withCaller(r.Context(), &known))
+		rt.server.door(w, r, &known, h)
 	})
 }
 

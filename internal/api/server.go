@@ -82,6 +82,7 @@ type Server struct {
 	router  *router
 	huma    huma.API
 	stream  *hub
+	calls   underWay
 	origin  *http.CrossOriginProtection
 	started time.Time
 }

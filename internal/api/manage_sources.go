@@ -1,0 +1,427 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/store"
+)
+
+// recent is how many of everything a profile shows.
+const recent = 50
+
+// AddressView is what is known of an address.
+type AddressView struct {
+	IP         string          `json:"ip"`
+	FirstSeen  time.Time       `json:"first_seen"`
+	LastSeen   time.Time       `json:"last_seen"`
+	Events     int64           `json:"events"`
+	Completed  int64           `json:"completed" doc:"Sign-ins completed."`
+	Bad        int64           `json:"bad" doc:"Events of severity warning and above."`
+	Worst      warder.Severity `json:"worst"`
+	Blocks     int64           `json:"blocks_ever"`
+	Account    string          `json:"last_account,omitempty"`
+	Realm      string          `json:"last_realm,omitempty"`
+	Event      string          `json:"last_event,omitempty"`
+	Suspicious bool            `json:"suspicious"`
+	Fraudulent bool            `json:"fraudulent"`
+	Note       string          `json:"note,omitempty"`
+	MarkedBy   string          `json:"marked_by,omitempty"`
+	MarkedAt   *time.Time      `json:"marked_at,omitempty"`
+}
+
+func newAddressView(a *store.Address) AddressView {
+	return AddressView{
+		IP: prefixText(a.IP), FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(), Events: a.Events,
+		Completed: a.Completed, Bad: a.Bad, Worst: a.Worst, Blocks: a.Blocks, Account: a.Account, Realm: a.Realm,
+		Event: a.Event, Suspicious: a.Suspicious, Fraudulent: a.Fraudulent, Note: a.Note, MarkedBy: a.MarkedBy,
+		MarkedAt: maybe(a.MarkedAt),
+	}
+}
+
+// AccountView is what is known of an account.
+type AccountView struct {
+	Account    string    `json:"account"`
+	Realm      string    `json:"realm,omitempty"`
+	FirstSeen  time.Time `json:"first_seen"`
+	LastSeen   time.Time `json:"last_seen"`
+	Events     int64     `json:"events"`
+	Completed  int64     `json:"completed"`
+	Bad        int64     `json:"bad"`
+	IP         string    `json:"last_ip,omitempty"`
+	Event      string    `json:"last_event,omitempty"`
+	Suspicious bool      `json:"suspicious"`
+}
+
+func newAccountView(a *store.Account) AccountView {
+	return AccountView{
+		Account: a.Account, Realm: a.Realm, FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(), Events: a.Events,
+		Completed: a.Completed, Bad: a.Bad, IP: prefixText(a.IP), Event: a.Event, Suspicious: a.Suspicious,
+	}
+}
+
+// KnownView is a source that an account signed in from.
+type KnownView struct {
+	Account string    `json:"account,omitempty"`
+	Realm   string    `json:"realm,omitempty"`
+	Source  string    `json:"source,omitempty"`
+	IP      string    `json:"ip,omitempty"`
+	At      time.Time `json:"last_signed_in"`
+}
+
+// WhyView is how a decision comes about now.
+type WhyView struct {
+	Decision warder.Decision      `json:"decision"`
+	Steps    []string             `json:"steps" doc:"In words, in the order of deciding."`
+	Counters []guard.CounterState `json:"counters"`
+	Blocks   []BlockView          `json:"blocks"`
+	Demands  []DemandView         `json:"demands"`
+	Known    bool                 `json:"known_source"`
+	Shared   int                  `json:"good_accounts_14d"`
+	Levels   map[string]int       `json:"providers,omitempty"`
+	History  *HistoryView         `json:"history,omitempty"`
+}
+
+// HistoryView is what an address did before.
+type HistoryView struct {
+	Blocks     int  `json:"blocks"`
+	Failures   int  `json:"failures"`
+	Fraudulent bool `json:"fraudulent"`
+}
+
+func newWhyView(e *guard.Explanation, now time.Time) WhyView {
+	v := WhyView{
+		Decision: e.Decision, Steps: some(e.Steps), Counters: some(e.Counters), Known: e.Known, Shared: e.Shared,
+		Levels: e.Levels, Blocks: []BlockView{}, Demands: []DemandView{},
+	}
+	for _, b := range e.Blocks {
+		v.Blocks = append(v.Blocks, newBlockView(b, now))
+	}
+	for _, d := range e.Demands {
+		v.Demands = append(v.Demands, newDemandView(d))
+	}
+	if e.History != nil {
+		v.History = &HistoryView{Blocks: e.History.Blocks, Failures: e.History.Failures, Fraudulent: e.History.Fraudulent}
+	}
+	return v
+}
+
+// AddressProfile is everything about one address.
+type AddressProfile struct {
+	AddressView
+	Known    bool          `json:"known" doc:"false: nothing was ever seen of it."`
+	Why      WhyView       `json:"why"`
+	Blocks   []BlockView   `json:"blocks"`
+	Sessions []SessionView `json:"sessions"`
+	Accounts []KnownView   `json:"accounts" doc:"Accounts that completed sign-ins from there in 14 days."`
+	Events   []EventView   `json:"recent_events"`
+	Geo      *struct{}     `json:"geo" doc:"null without a geographic database."`
+}
+
+// AccountProfile is everything about one account.
+type AccountProfile struct {
+	AccountView
+	Known    bool          `json:"known"`
+	Why      WhyView       `json:"why"`
+	Blocks   []BlockView   `json:"blocks"`
+	Sessions []SessionView `json:"sessions"`
+	Sources  []KnownView   `json:"known_sources"`
+	Events   []EventView   `json:"recent_events"`
+}
+
+func (s *Server) manageSources() {
+	db, g := s.opts.Store, s.opts.Guard
+	type ipPath struct {
+		IP string `path:"ip" maxLength:"64"`
+	}
+	register(s, "GET /v1/ips", "list-ips", "Addresses, last seen first", 0,
+		func(ctx context.Context, in *struct {
+			Suspicious bool   `query:"suspicious" doc:"Only those that did something suspicious."`
+			IP         string `query:"ip" maxLength:"64"`
+			paging
+		},
+		) (Items[AddressView], error) {
+			var f warder.Faults
+			filter := store.AddressFilter{Suspicious: in.Suspicious, IP: parseRange(&f, "query.ip", in.IP)}
+			if err := f.Err(); err != nil {
+				return Items[AddressView]{}, err
+			}
+			list, err := db.ListAddresses(ctx, filter, in.page())
+			return Items[AddressView]{Items: views(list.Items, newAddressView), Next: list.Next}, err
+		})
+	register(s, "GET /v1/ips/{ip}", "get-ip", "Everything about one address", 0,
+		func(ctx context.Context, in *ipPath) (AddressProfile, error) {
+			a, err := pathAddr(in.IP)
+			if err != nil {
+				return AddressProfile{}, err
+			}
+			return s.addressProfile(ctx, a)
+		})
+	registerRaw(s, "POST /v1/ips/{ip}/mark", "mark-ip", "Mark an address as fraudulent, or not", http.StatusNoContent,
+		func(ctx context.Context, in *struct {
+			ipPath
+			Body struct {
+				Fraudulent bool   `json:"fraudulent"`
+				Note       string `json:"note,omitempty" maxLength:"2000"`
+			}
+		},
+		) (*struct{}, error) {
+			a, err := pathAddr(in.IP)
+			if err != nil {
+				return nil, err
+			}
+			var f warder.Faults
+			checkText(&f, "body.note", in.Body.Note, maxNote, true)
+			if err := f.Err(); err != nil {
+				return nil, err
+			}
+			return nil, inBody(g.Mark(ctx, callerOf(ctx).actor, a, in.Body.Fraudulent, in.Body.Note))
+		})
+	register(s, "GET /v1/accounts", "list-accounts", "Accounts, last seen first", 0,
+		func(ctx context.Context, in *struct {
+			Suspicious bool   `query:"suspicious"`
+			Realm      string `query:"realm" maxLength:"64"`
+			Q          string `query:"q" maxLength:"256" doc:"Beginning of the account."`
+			paging
+		},
+		) (Items[AccountView], error) {
+			list, err := db.ListAccounts(ctx, store.AccountFilter{Suspicious: in.Suspicious, Realm: in.Realm, Q: in.Q}, in.page())
+			return Items[AccountView]{Items: views(list.Items, newAccountView), Next: list.Next}, err
+		})
+	register(s, "GET /v1/accounts/{account}", "get-account", "Everything about one account", 0,
+		func(ctx context.Context, in *struct {
+			Account string `path:"account" maxLength:"256"`
+			Realm   string `query:"realm" maxLength:"64"`
+		},
+		) (AccountProfile, error) {
+			return s.accountProfile(ctx, in.Realm, in.Account)
+		})
+	s.manageSessions()
+	s.manageWhy()
+}
+
+func pathAddr(text string) (netip.Addr, error) {
+	a, err := warder.ParseAddr(text)
+	if err != nil {
+		return a, warder.Fault{Location: "path.ip", Message: printable(err.Error())}
+	}
+	return a, nil
+}
+
+func (s *Server) addressProfile(ctx context.Context, a netip.Addr) (AddressProfile, error) {
+	db, now, key := s.opts.Store, time.Now(), warder.AddressKey(a)
+	why := s.opts.Guard.Explain(guard.Query{IP: a})
+	p := AddressProfile{Why: newWhyView(&why, now)}
+	p.IP = prefixText(key)
+	known, err := db.Address(ctx, key)
+	switch {
+	case err == nil:
+		p.AddressView, p.Known = newAddressView(known), true
+	case !errors.Is(err, store.ErrNotFound):
+		return p, err
+	}
+	blocks, err := db.ListBlocks(ctx, store.BlockFilter{Now: now, State: "all", IP: key}, store.Page{Limit: recent})
+	if err != nil {
+		return p, err
+	}
+	sessions, err := db.ListSessions(ctx, store.SessionFilter{IP: key}, store.Page{Limit: recent})
+	if err != nil {
+		return p, err
+	}
+	good, err := db.AccountsOf(ctx, key, recent)
+	if err != nil {
+		return p, err
+	}
+	events, err := db.ListEvents(ctx, store.EventFilter{IP: key}, store.Page{Limit: recent})
+	if err != nil {
+		return p, err
+	}
+	p.Blocks = views(blocks.Items, func(b *guard.Block) BlockView { return newBlockView(b, now) })
+	p.Sessions = views(sessions.Items, newSessionView)
+	p.Events = views(events.Items, newEventView)
+	p.Accounts = views(good, func(g *guard.Good) KnownView {
+		realm, account := splitAccount(g.Account)
+		return KnownView{Account: account, Realm: realm, At: g.At.UTC()}
+	})
+	return p, nil
+}
+
+func (s *Server) accountProfile(ctx context.Context, realm, account string) (AccountProfile, error) {
+	db, now := s.opts.Store, time.Now()
+	key := warder.AccountKey(realm, account)
+	if key == "" {
+		return AccountProfile{}, warder.Fault{Location: "path.account", Message: "must not be blank"}
+	}
+	why := s.opts.Guard.Explain(guard.Query{Account: account, Realm: realm})
+	p := AccountProfile{Why: newWhyView(&why, now)}
+	p.Account, p.Realm = account, realm
+	known, err := db.Account(ctx, key)
+	switch {
+	case err == nil:
+		p.AccountView, p.Known = newAccountView(known), true
+	case !errors.Is(err, store.ErrNotFound):
+		return p, err
+	}
+	blocks, err := db.ListBlocks(ctx, store.BlockFilter{Now: now, State: "all", Account: account}, store.Page{Limit: recent})
+	if err != nil {
+		return p, err
+	}
+	sessions, err := db.ListSessions(ctx, store.SessionFilter{Account: account, Realm: realm}, store.Page{Limit: recent})
+	if err != nil {
+		return p, err
+	}
+	sources, err := db.KnownSources(ctx, key, recent)
+	if err != nil {
+		return p, err
+	}
+	events, err := db.ListEvents(ctx, store.EventFilter{Account: account, Realm: realm}, store.Page{Limit: recent})
+	if err != nil {
+		return p, err
+	}
+	p.Blocks = views(blocks.Items, func(b *guard.Block) BlockView { return newBlockView(b, now) })
+	p.Sessions = views(sessions.Items, newSessionView)
+	p.Events = views(events.Items, newEventView)
+	p.Sources = views(sources, func(k *guard.Known) KnownView {
+		return KnownView{Source: k.Source, IP: prefixText(k.Address), At: k.At.UTC()}
+	})
+	return p, nil
+}
+
+func (s *Server) manageSessions() {
+	db, g := s.opts.Store, s.opts.Guard
+	register(s, "GET /v1/sessions", "list-sessions", "Sessions of applications, last used first", 0,
+		func(ctx context.Context, in *struct {
+			Account string `query:"account" maxLength:"256"`
+			Realm   string `query:"realm" maxLength:"64"`
+			IP      string `query:"ip" maxLength:"64"`
+			Live    bool   `query:"live" doc:"Only those not revoked."`
+			paging
+		},
+		) (Items[SessionView], error) {
+			var f warder.Faults
+			filter := store.SessionFilter{Account: in.Account, Realm: in.Realm, Live: in.Live, IP: parseRange(&f, "query.ip", in.IP)}
+			if err := f.Err(); err != nil {
+				return Items[SessionView]{}, err
+			}
+			list, err := db.ListSessions(ctx, filter, in.page())
+			return Items[SessionView]{Items: views(list.Items, newSessionView), Next: list.Next}, err
+		})
+	type revoked struct {
+		Items []guard.Revoked `json:"items"`
+	}
+	register(s, "POST /v1/sessions/revoke", "revoke-sessions", "End sessions: one, those of an account, or those of an address", 0,
+		func(ctx context.Context, in *body[struct {
+			Session string `json:"session,omitempty" maxLength:"256"`
+			Account string `json:"account,omitempty" maxLength:"256"`
+			Realm   string `json:"realm,omitempty" maxLength:"64" doc:"Of the account."`
+			IP      string `json:"ip,omitempty" maxLength:"64"`
+			Reason  string `json:"reason,omitempty" maxLength:"500"`
+		}],
+		) (revoked, error) {
+			b := &in.Body
+			var f warder.Faults
+			ways := 0
+			for _, given := range []string{b.Session, b.Account, b.IP} {
+				if given != "" {
+					ways++
+				}
+			}
+			if ways != 1 {
+				f.Add("body", "must name exactly one of session, account and ip")
+			}
+			checkText(&f, "body.session", b.Session, warder.MaxSession, false)
+			checkText(&f, "body.account", b.Account, warder.MaxAccount, false)
+			checkText(&f, "body.realm", b.Realm, warder.MaxRealm, false)
+			checkText(&f, "body.reason", b.Reason, maxReasonText, false)
+			req := guard.RevokeRequest{
+				Session: b.Session, Account: b.Account, Realm: b.Realm, Reason: b.Reason, IP: parseSource(&f, "body.ip", b.IP),
+			}
+			if err := f.Err(); err != nil {
+				return revoked{}, err
+			}
+			list, err := g.RevokeSessions(ctx, callerOf(ctx).actor, req)
+			return revoked{Items: some(list)}, inBody(err)
+		})
+	registerRaw(s, "POST /v1/counters/clear", "clear-counters", "Empty counters of an address, an account, or all; lifts no block", http.StatusNoContent,
+		func(ctx context.Context, in *body[struct {
+			IP             string `json:"ip,omitempty" maxLength:"64"`
+			Account        string `json:"account,omitempty" maxLength:"256"`
+			Realm          string `json:"realm,omitempty" maxLength:"64"`
+			RestartMetrics bool   `json:"restart_metrics,omitempty" doc:"Statistics start anew from here."`
+		}],
+		) (*struct{}, error) {
+			b := &in.Body
+			var f warder.Faults
+			checkText(&f, "body.account", b.Account, warder.MaxAccount, false)
+			checkText(&f, "body.realm", b.Realm, warder.MaxRealm, false)
+			req := guard.ClearRequest{
+				IP: parseSource(&f, "body.ip", b.IP), Account: b.Account, Realm: b.Realm, RestartMetrics: b.RestartMetrics,
+			}
+			if err := f.Err(); err != nil {
+				return nil, err
+			}
+			return nil, inBody(g.ClearCounters(ctx, callerOf(ctx).actor, req))
+		})
+}
+
+// manageWhy registers explanations.
+func (s *Server) manageWhy() {
+	register(s, "GET /v1/explain", "explain", "Why a decision is what it is: of an event, an address or an account", 0,
+		func(ctx context.Context, in *struct {
+			Event   string `query:"event" maxLength:"128" doc:"Id of an event."`
+			IP      string `query:"ip" maxLength:"64"`
+			Account string `query:"account" maxLength:"256"`
+			Realm   string `query:"realm" maxLength:"64"`
+			Stem    string `query:"stem" maxLength:"64" doc:"What would be tried, such as USER_LOGIN."`
+		},
+		) (ExplainView, error) {
+			q := guard.Query{Account: in.Account, Realm: in.Realm, Event: in.Stem}
+			var out ExplainView
+			switch {
+			case in.Event != "" && (in.IP != "" || in.Account != ""):
+				return out, warder.Fault{Location: "query.event", Message: "cannot stand beside ip or account"}
+			case in.Event == "" && in.IP == "" && in.Account == "":
+				return out, warder.Fault{Location: "query", Message: "must name an event, an ip or an account"}
+			case in.Event != "":
+				e, err := s.opts.Store.Event(ctx, in.Event)
+				if err != nil {
+					return out, err
+				}
+				q = guard.Query{
+					IP: e.IP, Account: e.Account, Realm: e.Realm, Session: e.Session, Device: e.Device,
+					UserAgent: e.UserAgent, Method: e.Method, Path: e.Path,
+				}
+				v := newEventView(e)
+				out.Event = &v
+			case in.IP != "":
+				a, err := warder.ParseAddr(in.IP)
+				if err != nil {
+					return out, warder.Fault{Location: "query.ip", Message: printable(err.Error())}
+				}
+				q.IP = a
+			}
+			now := time.Now()
+			why := s.opts.Guard.Explain(q)
+			out.WhyView = newWhyView(&why, now)
+			if out.Event != nil && out.Event.BlockID != "" {
+				if b, err := s.opts.Store.Block(ctx, out.Event.BlockID); err == nil {
+					v := newBlockView(b, now)
+					out.Then = &v
+				}
+			}
+			return out, nil
+		})
+}
+
+// ExplainView is how a decision comes about now; for an event, also what was
+// decided then.
+type ExplainView struct {
+	WhyView
+	Event *EventView `json:"event,omitempty" doc:"The event with the decision that was taken on it."`
+	Then  *BlockView `json:"block,omitempty" doc:"The block that decided on the event, with its evidence."`
+}
