@@ -65,7 +65,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c *caller) {
 		s.writeProblem(w, r, err)
 		return
 	}
-	reported := s.opts.Guard.Report(r.Context(), c.app, list)
+	reported := s.engine.Report(r.Context(), c.app, list)
 	if many {
 		b := newBatch(s)
 		b.add(list, reported)
@@ -188,7 +188,7 @@ func (s *Server) eventLines(w http.ResponseWriter, r *http.Request, c *caller, k
 	defer in.free()
 	flush := func() {
 		if len(group) > 0 {
-			b.add(group, s.opts.Guard.Report(r.Context(), c.app, group))
+			b.add(group, s.engine.Report(r.Context(), c.app, group))
 			group = make([]guard.Incoming, 0, lineGroup) // the engine may keep what it was given
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	fieldQueryWait  = 10
 
 	maxClearance = 1024
+	maxStem      = warder.MaxName - len("_SUCCESS")
 	defaultWait  = 2
 	maxWait      = 10
 )
@@ -67,8 +68,8 @@ func (r *reader) query(q *guard.Query, attempt bool) (wait time.Duration, err er
 	if ok && seen&(1<<fieldQueryIP) == 0 {
 		r.fault("ip", ipRequired)
 	}
-	if ok && attempt && q.Event == "" && !r.failed("event") {
-		r.fault("event", "is required: the stem of the event that the attempt will become, such as USER_LOGIN")
+	if ok && attempt && len(q.Event) > maxStem {
+		r.fault("event", "must be at most "+strconv.Itoa(maxStem)+" bytes: the stem of names such as USER_LOGIN_SUCCESS")
 	}
 	return wait, r.done()
 }
@@ -106,7 +107,7 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, c *caller) {
 		s.writeProblem(w, r, err)
 		return
 	}
-	d := s.opts.Guard.Check(c.app, &q)
+	d := s.engine.Check(c.app, &q)
 	s.metrics.decided(d.Action, d.Reason)
 	if body, length := encoded(&d); body != nil {
 		h := w.Header()
@@ -187,7 +188,7 @@ func (s *Server) attempt(w http.ResponseWriter, r *http.Request, c *caller) {
 		s.writeProblem(w, r, err)
 		return
 	}
-	a, err := s.opts.Guard.Begin(r.Context(), c.app, q, wait, key)
+	a, err := s.engine.Begin(r.Context(), c.app, q, wait, key)
 	if err != nil {
 		s.writeProblem(w, r, err)
 		return
@@ -262,7 +263,7 @@ func (s *Server) settle(w http.ResponseWriter, r *http.Request, c *caller) {
 		s.writeProblem(w, r, err)
 		return
 	}
-	rep, err := s.opts.Guard.Settle(r.Context(), c.app, r.PathValue("token"), st)
+	rep, err := s.engine.Settle(r.Context(), c.app, r.PathValue("token"), st)
 	if err == nil {
 		err = rep.Err
 	}

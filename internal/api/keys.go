@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/warderhq/warder/internal/guard"
@@ -12,7 +13,8 @@ import (
 // keyring is the set of live API keys in memory, so that no request waits for
 // SQL to be let in, and none is shut out because the database is busy.
 type keyring struct {
-	byID atomic.Pointer[map[string]*key]
+	loading sync.Mutex // one load at a time, so that an old list never replaces a newer one
+	byID    atomic.Pointer[map[string]*key]
 }
 
 func (k *keyring) find(id string) *key {
@@ -41,6 +43,8 @@ func (k *keyring) drop(idOrName string) {
 
 // loadKeys replaces the ring by what is stored.
 func (s *Server) loadKeys(ctx context.Context) error {
+	s.keys.loading.Lock()
+	defer s.keys.loading.Unlock()
 	list, err := s.opts.Store.Keys(ctx)
 	if err != nil {
 		return fmt.Errorf("load API keys: %w", err)

@@ -100,9 +100,9 @@ func (b *LiftBody) parse() (guard.Lift, error) {
 // LiftManyBody lifts the blocks of an address, or all that a filter selects.
 type LiftManyBody struct {
 	LiftBody
-	IDs     []string `json:"ids,omitempty" maxItems:"10000"`
-	IP      string   `json:"ip,omitempty" maxLength:"64" doc:"All blocks whose subject is this address or prefix."`
-	Filter  *struct {
+	IDs    []string `json:"ids,omitempty" maxItems:"10000"`
+	IP     string   `json:"ip,omitempty" maxLength:"64" doc:"All blocks whose subject is this address or prefix."`
+	Filter *struct {
 		From   time.Time `json:"from,omitzero"`
 		To     time.Time `json:"to,omitzero"`
 		Within string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
@@ -189,7 +189,9 @@ func (s *Server) manageBlocks() {
 			return newBlockView(b, time.Now()), nil
 		})
 	register(s, "POST /v1/blocks/import", "import-blocks", "Block many; each entry stands alone", 0,
-		func(ctx context.Context, in *body[ImportBody]) (Imported, error) { return s.importBlocks(ctx, in.Body.Blocks) })
+		func(ctx context.Context, in *body[ImportBody]) (Imported, error) {
+			return s.importBlocks(ctx, in.Body.Blocks)
+		})
 	register(s, "PATCH /v1/blocks/{id}", "edit-block", "Review a block, note something on it, change its end", 0,
 		func(ctx context.Context, in *struct {
 			blockID

@@ -292,6 +292,11 @@ func (s *Server) accountProfile(ctx context.Context, realm, account string) (Acc
 	return p, nil
 }
 
+// RevokedAnswer lists the sessions that a call ended.
+type RevokedAnswer struct {
+	Items []guard.Revoked `json:"items"`
+}
+
 func (s *Server) manageSessions() {
 	db, g := s.opts.Store, s.opts.Guard
 	register(s, "GET /v1/sessions", "list-sessions", "Sessions of applications, last used first", 0,
@@ -311,9 +316,6 @@ func (s *Server) manageSessions() {
 			list, err := db.ListSessions(ctx, filter, in.page())
 			return Items[SessionView]{Items: views(list.Items, newSessionView), Next: list.Next}, err
 		})
-	type revoked struct {
-		Items []guard.Revoked `json:"items"`
-	}
 	register(s, "POST /v1/sessions/revoke", "revoke-sessions", "End sessions: one, those of an account, or those of an address", 0,
 		func(ctx context.Context, in *body[struct {
 			Session string `json:"session,omitempty" maxLength:"256"`
@@ -322,7 +324,7 @@ func (s *Server) manageSessions() {
 			IP      string `json:"ip,omitempty" maxLength:"64"`
 			Reason  string `json:"reason,omitempty" maxLength:"500"`
 		}],
-		) (revoked, error) {
+		) (RevokedAnswer, error) {
 			b := &in.Body
 			var f warder.Faults
 			ways := 0
@@ -342,10 +344,10 @@ func (s *Server) manageSessions() {
 				Session: b.Session, Account: b.Account, Realm: b.Realm, Reason: b.Reason, IP: parseSource(&f, "body.ip", b.IP),
 			}
 			if err := f.Err(); err != nil {
-				return revoked{}, err
+				return RevokedAnswer{}, err
 			}
 			list, err := g.RevokeSessions(ctx, callerOf(ctx).actor, req)
-			return revoked{Items: some(list)}, inBody(err)
+			return RevokedAnswer{Items: some(list)}, inBody(err)
 		})
 	registerRaw(s, "POST /v1/counters/clear", "clear-counters", "Empty counters of an address, an account, or all; lifts no block", http.StatusNoContent,
 		func(ctx context.Context, in *body[struct {

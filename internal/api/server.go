@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/feed"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
@@ -73,9 +74,18 @@ const (
 	DefaultMaxBatch = 8 << 20
 )
 
+// engine is what the hot calls need of *guard.Guard.
+type engine interface {
+	Check(app *guard.App, q *guard.Query) warder.Decision
+	Report(ctx context.Context, app *guard.App, events []guard.Incoming) []guard.Reported
+	Begin(ctx context.Context, app *guard.App, q guard.Query, wait time.Duration, idempotency string) (guard.Attempt, error)
+	Settle(ctx context.Context, app *guard.App, token string, s guard.Settlement) (guard.Reported, error)
+}
+
 // Server is the HTTP surface of one instance.
 type Server struct {
 	opts    Options
+	engine  engine
 	log     *slog.Logger
 	keys    keyring
 	metrics *metrics
@@ -84,7 +94,6 @@ type Server struct {
 	stream  *hub
 	calls   underWay
 	origin  *http.CrossOriginProtection
-	started time.Time
 }
 
 // New makes the API and loads the API keys.
@@ -92,6 +101,20 @@ func New(opts Options) (*Server, error) {
 	if opts.Guard == nil || opts.Store == nil {
 		return nil, errors.New("api: Guard and Store are required")
 	}
+	s, err := build(opts)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.loadKeys(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// build makes a Server that knows no keys yet.
+func build(opts Options) (*Server, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -102,25 +125,17 @@ func New(opts Options) (*Server, error) {
 		opts.MaxBatch = DefaultMaxBatch
 	}
 	s := &Server{
-		opts:    opts,
-		log:     opts.Logger,
-		stream:  newHub(),
-		origin:  http.NewCrossOriginProtection(),
-		started: time.Now(),
+		opts:   opts,
+		engine: opts.Guard,
+		log:    opts.Logger,
+		stream: newHub(),
+		origin: http.NewCrossOriginProtection(),
 	}
 	s.metrics = newMetrics(s)
 	s.router = newRouter(s)
 	s.hotRoutes()
 	s.plainRoutes()
-	if err := s.manage(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := s.loadKeys(ctx); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.manage()
 }
 
 // Run keeps the API keys fresh and feeds the event stream until ctx ends.

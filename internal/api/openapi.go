@@ -1,0 +1,261 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warderhq/warder"
+)
+
+// The bodies of the data plane as the document describes them. The decoder
+// reads the same names; a test compares the two.
+
+// EventBody is an event as it is sent.
+type EventBody struct {
+	ID        string          `json:"id,omitempty" maxLength:"64" doc:"Makes a repeat within 24 h harmless."`
+	Name      string          `json:"name" pattern:"^[A-Z][A-Z0-9_]{1,63}$" example:"USER_LOGIN_FAILURE"`
+	Time      string          `json:"time,omitempty" format:"date-time" doc:"When it happened; absent: now. At most 5 minutes ahead."`
+	IP        *string         `json:"ip" example:"203.0.113.7" doc:"Address of the client; null if it is not known."`
+	Account   string          `json:"account,omitempty" maxLength:"256"`
+	Realm     string          `json:"realm,omitempty" maxLength:"64" example:"user"`
+	Session   string          `json:"session,omitempty" maxLength:"256" doc:"Opaque; send a hash."`
+	Device    string          `json:"device,omitempty" maxLength:"256"`
+	UserAgent string          `json:"user_agent,omitempty" maxLength:"1024"`
+	Method    string          `json:"method,omitempty" maxLength:"16"`
+	Path      string          `json:"path,omitempty" maxLength:"2048"`
+	Reason    string          `json:"reason,omitempty" maxLength:"64" example:"wrong_password"`
+	Guess     *GuessBody      `json:"guess,omitempty"`
+	Details   json.RawMessage `json:"details,omitempty" doc:"Any JSON of at most 8 KiB."`
+}
+
+// GuessBody holds keyed hashes of a wrong password.
+type GuessBody struct {
+	Same    string `json:"same,omitempty" maxLength:"64" pattern:"^[0-9a-fA-F]*$" doc:"Over account and password."`
+	Popular string `json:"popular,omitempty" maxLength:"64" pattern:"^[0-9a-fA-F]*$" doc:"Over the password alone."`
+}
+
+// EventsBody is a batch.
+type EventsBody struct {
+	Events []EventBody `json:"events" maxItems:"1000"`
+}
+
+// EventsAnswer is the answer to a batch.
+type EventsAnswer struct {
+	Results []EventResult `json:"results" doc:"One for each event, at its index."`
+}
+
+// CheckBody asks for a decision.
+type CheckBody struct {
+	IP        *string `json:"ip" example:"203.0.113.7" doc:"Address of the client; null if it is not known."`
+	Account   string  `json:"account,omitempty" maxLength:"256"`
+	Realm     string  `json:"realm,omitempty" maxLength:"64"`
+	Session   string  `json:"session,omitempty" maxLength:"256"`
+	Device    string  `json:"device,omitempty" maxLength:"256"`
+	UserAgent string  `json:"user_agent,omitempty" maxLength:"1024"`
+	Event     string  `json:"event,omitempty" maxLength:"64" example:"USER_LOGIN" doc:"Stem of the event that it is about."`
+	Method    string  `json:"method,omitempty" maxLength:"16"`
+	Path      string  `json:"path,omitempty" maxLength:"2048"`
+	Clearance string  `json:"clearance,omitempty" maxLength:"1024" doc:"Of a challenge that was solved."`
+}
+
+// AttemptBody announces a sign-in.
+type AttemptBody struct {
+	CheckBody
+	Wait int `json:"wait,omitempty" minimum:"0" maximum:"10" default:"2" doc:"Seconds to wait for a free slot."`
+}
+
+// SettleBody is the outcome of an attempt.
+type SettleBody struct {
+	Outcome string     `json:"outcome" enum:"success,failure,error" doc:"error: the application could not check."`
+	Reason  string     `json:"reason,omitempty" maxLength:"64"`
+	Guess   *GuessBody `json:"guess,omitempty"`
+	Session string     `json:"session,omitempty" maxLength:"256"`
+	Account string     `json:"account,omitempty" maxLength:"256" doc:"If it was not known at the start."`
+}
+
+// PoseBody asks for a challenge.
+type PoseBody struct {
+	IP      string `json:"ip"`
+	Account string `json:"account,omitempty" maxLength:"256"`
+	Realm   string `json:"realm,omitempty" maxLength:"64"`
+	Purpose string `json:"purpose,omitempty" maxLength:"64"`
+}
+
+// VerifyBody spends a solved challenge.
+type VerifyBody struct {
+	Token string `json:"token" maxLength:"8192"`
+	IP    string `json:"ip"`
+	Realm string `json:"realm,omitempty" maxLength:"64"`
+}
+
+// described is a hot call in the document.
+type described struct {
+	pattern, id, summary string
+	body, answer         reflect.Type
+	params               []*huma.Param
+	idempotent           bool
+	errors               []int
+}
+
+func hotCalls() []described {
+	return []described{
+		{
+			pattern: "POST /v1/check", id: "check", summary: "Ask for a decision; counts nothing",
+			body: reflect.TypeFor[CheckBody](), answer: reflect.TypeFor[warder.Decision](),
+		},
+		{
+			pattern: "POST /v1/events", id: "report-events", idempotent: true,
+			summary: "Report what happened: one event, a batch, or NDJSON. 2xx means durable",
+			body:    reflect.TypeFor[EventBody](), answer: reflect.TypeFor[EventAnswer](),
+			errors: []int{http.StatusConflict, http.StatusServiceUnavailable},
+		},
+		{
+			pattern: "POST /v1/attempts", id: "begin-attempt", summary: "Announce a sign-in before its password is checked", idempotent: true,
+			body: reflect.TypeFor[AttemptBody](), answer: reflect.TypeFor[AttemptAnswer](),
+			errors: []int{http.StatusServiceUnavailable},
+		},
+		{
+			pattern: "POST /v1/attempts/{token}", id: "settle-attempt", summary: "Report the outcome of an attempt; its decision is final",
+			body: reflect.TypeFor[SettleBody](), answer: reflect.TypeFor[EventAnswer](),
+			params: []*huma.Param{{Name: "token", In: "path", Required: true, Schema: &huma.Schema{Type: "string"}}},
+			errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+		},
+		{
+			pattern: "POST /v1/challenge", id: "pose-challenge", summary: "Issue a challenge",
+			body: reflect.TypeFor[PoseBody](), answer: reflect.TypeFor[PosedAnswer](), errors: []int{http.StatusNotFound},
+		},
+		{
+			pattern: "POST /v1/challenge/verify", id: "verify-challenge", summary: "Spend a solved challenge, once, for a clearance",
+			body: reflect.TypeFor[VerifyBody](), answer: reflect.TypeFor[VerifyAnswer](), errors: []int{http.StatusNotFound},
+		},
+		{
+			pattern: "GET /v1/sessions/revocations", id: "list-revocations", summary: "Sessions that have to end; a long poll",
+			answer: reflect.TypeFor[RevocationsAnswer](),
+			params: []*huma.Param{
+				{Name: "after", In: "query", Description: "The next of the answer before; absent: from the oldest kept.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64)}},
+				{Name: "wait", In: "query", Description: "Seconds to wait for a revocation.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64), Maximum: number(maxPoll)}},
+			},
+		},
+		{
+			pattern: "GET /v1/stream", id: "stream", summary: "Server-sent events: event, block, block_end, demand, policy, reset",
+			params: []*huma.Param{{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: "string"}}},
+		},
+		{pattern: "GET /healthz", id: "healthz", summary: "The process is up"},
+		{
+			pattern: "GET /readyz", id: "readyz", summary: "Everything is loaded; with what is degraded",
+			answer: reflect.TypeFor[Readiness](), errors: []int{http.StatusServiceUnavailable},
+		},
+		{pattern: "GET /metrics", id: "metrics", summary: "Figures for Prometheus"},
+	}
+}
+
+func number(n int) *float64 {
+	f := float64(n)
+	return &f
+}
+
+// describe completes the OpenAPI document with the hot calls, encodes it once
+// and serves it.
+func (s *Server) describe() error {
+	doc := s.huma.OpenAPI()
+	reg := doc.Components.Schemas
+	problem := reg.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	for _, call := range hotCalls() {
+		method, path, _ := strings.Cut(call.pattern, " ")
+		row := s.router.rows[call.pattern]
+		if row == nil {
+			return fmt.Errorf("describe %s: not in the table of routes", call.pattern)
+		}
+		op := &huma.Operation{
+			OperationID: call.id, Method: method, Path: path, Summary: call.summary, Tags: []string{"data plane"},
+			Parameters: call.params, Responses: map[string]*huma.Response{},
+		}
+		if strings.HasPrefix(path, "/v1/") {
+			secure(op, row)
+		} else {
+			op.Tags = []string{"operation"}
+		}
+		if call.idempotent {
+			op.Parameters = append(op.Parameters, idempotencyParam())
+		}
+		if call.body != nil {
+			schema := reg.Schema(call.body, true, "")
+			content := map[string]*huma.MediaType{"application/json": {Schema: schema}}
+			if call.id == "report-events" {
+				batch := reg.Schema(reflect.TypeFor[EventsBody](), true, "")
+				content["application/json"].Schema = &huma.Schema{OneOf: []*huma.Schema{schema, batch}}
+				content["application/x-ndjson"] = &huma.MediaType{Schema: schema}
+			}
+			op.RequestBody = &huma.RequestBody{Required: true, Content: content}
+		}
+		ok := &huma.Response{Description: "OK"}
+		if call.answer != nil {
+			schema := reg.Schema(call.answer, true, "")
+			if call.id == "report-events" {
+				batch := reg.Schema(reflect.TypeFor[EventsAnswer](), true, "")
+				schema = &huma.Schema{OneOf: []*huma.Schema{schema, batch}}
+			}
+			ok.Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
+		}
+		op.Responses["200"] = ok
+		statuses := call.errors
+		if call.body != nil {
+			statuses = append(statuses, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
+				http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+		}
+		if !row.open {
+			statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden)
+		}
+		for _, status := range statuses {
+			op.Responses[fmt.Sprint(status)] = &huma.Response{
+				Description: http.StatusText(status),
+				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: problem}},
+			}
+		}
+		doc.AddOperation(op)
+	}
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			finish(op, problem)
+		}
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	s.router.handle("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
+		w.Header()["Content-Type"] = []string{"application/openapi+json"}
+		_, _ = w.Write(text)
+	})
+	return nil
+}
+
+func idempotencyParam() *huma.Param {
+	return &huma.Param{
+		Name: "Idempotency-Key", In: "header", Description: "Makes a repeat within 24 h harmless.",
+		Schema: &huma.Schema{Type: "string", MaxLength: lengthOf(maxIdempotency)},
+	}
+}
+
+func lengthOf(n int) *int { return &n }
+
+// finish says of a management call what all of them have in common.
+func finish(op *huma.Operation, problem *huma.Schema) {
+	if op == nil {
+		return
+	}
+	for status, r := range op.Responses {
+		if status == "default" {
+			r.Description = "A problem"
+			r.Content = map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}
+		}
+	}
+	if op.Method != http.MethodGet && !strings.Contains(op.Tags[0], " ") && !forgets(op.Path) {
+		op.Parameters = append(op.Parameters, idempotencyParam())
+	}
+}
