@@ -115,7 +115,7 @@ func guessOf(e *warder.Event, s *scope, seq int64) string {
 func (r *Rule) concerns(e *warder.Event) bool {
 	return (len(r.realms) == 0 || slices.Contains(r.realms, e.Realm)) &&
 		(len(r.reasons) == 0 || slices.Contains(r.reasons, e.Reason)) &&
-		!(r.crossSite && e.Reason == CrossSite)
+		(!r.crossSite || e.Reason != CrossSite)
 }
 
 // complete reports whether an event has every part that the rule counts by

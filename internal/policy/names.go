@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"strings"
 	"sync/atomic"
 
@@ -79,9 +80,7 @@ func (m *matcher) find(name string) []*Rule {
 	// A lost race only means that the name is remembered another time.
 	next := make(map[string][]*Rule, maxNames)
 	if seen != nil {
-		for k, v := range *seen {
-			next[k] = v
-		}
+		maps.Copy(next, *seen)
 	}
 	next[strings.Clone(name)] = rules
 	m.seen.CompareAndSwap(seen, &next)

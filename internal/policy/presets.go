@@ -3,6 +3,7 @@ package policy
 import (
 	"embed"
 	"fmt"
+	"slices"
 )
 
 //go:embed presets/*.yaml
@@ -10,7 +11,7 @@ var presets embed.FS
 
 // Presets names the documents that come with Warder, the default first, then
 // from the one that does least to the one that does most.
-func Presets() []string { return []string{"classic", "observe"} }
+func Presets() []string { return []string{"classic", "observe", "balanced", "strict"} }
 
 // Preset returns a document that comes with Warder, a new one each time.
 func Preset(name string) (*Document, error) {
@@ -25,12 +26,10 @@ func Preset(name string) (*Document, error) {
 	return d, nil
 }
 
-// PresetText returns the same as it is written, comments included.
+// presetText returns the same as it is written, comments included.
 func presetText(name string) ([]byte, error) {
-	for _, known := range Presets() {
-		if name == known {
-			return presets.ReadFile("presets/" + name + ".yaml")
-		}
+	if !slices.Contains(Presets(), name) {
+		return nil, fmt.Errorf("unknown preset %q, want one of %q", clip(name), Presets())
 	}
-	return nil, fmt.Errorf("unknown preset %q, want one of %q", clip(name), Presets())
+	return presets.ReadFile("presets/" + name + ".yaml")
 }
