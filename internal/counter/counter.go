@@ -102,13 +102,20 @@ type Ticket struct {
 	// ID is the caller's name of the reservation.
 	ID string
 
-	done chan struct{}
-	// state is owned by the counter that issued the ticket.
-	state ticketState
+	done  chan struct{}
+	state ticketState // of Memory, like slots
+	slots []slot
 }
 
-// Done is closed when a waiting ticket is granted, or when one of its counters
-// crossed and the caller has to decide anew (Retry).
+// NewTicket is for other implementations of Counter: a ticket and the function
+// that closes its Done, to be called once.
+func NewTicket(id string) (t *Ticket, ready func()) {
+	t = &Ticket{ID: id, done: make(chan struct{})}
+	return t, func() { close(t.done) }
+}
+
+// Done is closed when the ticket is granted, or when one of its counters crossed
+// and the caller has to decide anew (Retry).
 func (t *Ticket) Done() <-chan struct{} { return t.done }
 
 // Counter is the contract that every implementation fulfils and

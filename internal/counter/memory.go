@@ -2,131 +2,349 @@ package counter
 
 import (
 	"context"
-	"errors"
-	"sync/atomic"
+	"crypto/rand"
+	"crypto/sha256"
+	"math/bits"
+	"sync"
 	"time"
 )
 
-type ticketState = atomic.Uint32
-
-var errStub = errors.New("not built yet")
-
 // Options are what a Memory is made of. Zero values take the defaults.
 type Options struct {
-	// Bytes is the memory it may use; default 128 MiB.
+	// Bytes is the memory it may use; default 128 MiB, at least 1 MiB. One part
+	// in eight is set aside for reservations.
 	Bytes int64
-	// Shards is the number of parts that are saved and restored one by one, a
-	// power of two; default 64.
+	// Shards is the number of parts that are saved and restored one by one,
+	// rounded up to a power of two; default 64, at most 1024.
 	Shards int
 	// Secret keys the digests of everything that strangers choose, so that
-	// nobody can aim at a shard or a bucket. A checkpoint can be restored only
+	// nobody can aim at a shard or a bucket. A snapshot can be restored only
 	// under the secret it was made under. Empty: a random one.
 	Secret []byte
 }
 
 // Stats are the figures of a Memory.
 type Stats struct {
-	Keys       int
-	Bytes      int64 // what it occupies
-	Cap        int64 // what it may occupy
-	Evicted    int64 // keys forgotten for lack of memory, ever
-	Full       bool  // keys at half of their threshold had to be forgotten
-	Guaranteed int   // as long as fewer keys stand at half of their threshold, none of them is forgotten
-	Held       int   // reservations that hold slots
-	Waiters    int   // tickets in line
+	Keys    int
+	Bytes   int64 // what it occupies
+	Cap     int64 // what it may occupy
+	Evicted int64 // keys forgotten for lack of memory, ever
+	// Full says that there was nothing left to forget but keys at half of their
+	// threshold or more. It ends when one part in eight is free of such keys.
+	Full bool
+	// Guaranteed is N of the promise: while fewer than N keys stand at half of
+	// their threshold or more, none of them is forgotten.
+	Guaranteed int
+	Held       int // reservations that hold slots
+	Waiters    int // tickets in line
 }
 
-// Memory is the Counter of one instance.
-type Memory struct{}
+// Memory is the Counter of one instance. It is bounded: if memory runs out it
+// forgets the key with the lowest count first, of several the one not touched
+// for longest, and keys at half of their threshold or more only if there is
+// nothing else. Keys on which slots are held are never forgotten. What has left
+// its window is swept out little by little by every call, and by Sweep.
+//
+// Where the budget ends is decided for all shards together, so that no shard
+// runs full alone.
+type Memory struct {
+	mu     sync.Mutex
+	opts   Options
+	digest digester
+
+	slab
+	order
+	keyBuckets []uint32 // first cell; the shards own equal parts of it, one after the other
+	tagBuckets []uint32 // first entry
+	shardBits  int
+	shards     []shard
+	kinds      kinds
+	keys       int
+
+	now      int64 // of the running operation
+	hand     uint32
+	earliest int64 // nothing that could be evicted leaves its window before
+	scanned  int64 // when all cells were looked through for want of memory
+	full     bool
+	evicted  int64
+
+	lines   map[uint32]*line // by cell
+	tickets map[string]*Ticket
+	work    []*line // lines in which something may be granted
+	waiting int
+	booked  int64 // bytes of reservations
+	closed  chan struct{}
+}
+
+// shard is what a Memory knows of one part of itself.
+type shard struct {
+	seq     int64 // everything up to this event was in it when it was restored
+	changed bool  // since the last snapshot
+}
 
 var _ Counter = (*Memory)(nil)
 
+const (
+	defaultBytes  = 128 << 20
+	minBytes      = 1 << 20
+	defaultShards = 64
+	maxShards     = 1024
+	holdShare     = 8 // one part of the memory in so many is for reservations
+)
+
 // New returns an empty Memory.
-func New(Options) *Memory { return &Memory{} }
+func New(o Options) *Memory {
+	if o.Bytes == 0 {
+		o.Bytes = defaultBytes
+	}
+	o.Bytes = max(o.Bytes, minBytes)
+	if o.Shards <= 0 {
+		o.Shards = defaultShards
+	}
+	o.Shards = 1 << bits.Len(uint(min(o.Shards, maxShards)-1))
+	var salt [16]byte
+	if len(o.Secret) > 0 {
+		sum := sha256.Sum256(append([]byte("warder counters\x00"), o.Secret...))
+		copy(salt[:], sum[:])
+	} else {
+		_, _ = rand.Read(salt[:]) // never fails
+	}
+	return newMemory(o, salt)
+}
 
-// Fresh returns an empty Memory with the options of m, into which the journal
-// can be replayed under a new policy; then Carry.
-func (m *Memory) Fresh() *Memory { return &Memory{} }
+func newMemory(o Options, salt [16]byte) *Memory {
+	m := &Memory{opts: o, digest: newDigester(salt)}
+	share := o.Bytes - o.Bytes/holdShare
+	// One bucket for two to four blocks: a key takes at least two.
+	n := max(1<<(bits.Len64(uint64(share/chunkBytes*chunkBlocks))-2), o.Shards)
+	m.keyBuckets = make([]uint32, n)
+	m.tagBuckets = make([]uint32, n)
+	m.most = max(int((share-8*int64(n))/chunkBytes), 1)
+	m.chunks = make([]*chunk, 0, m.most)
+	m.shardBits = bits.Len(uint(o.Shards)) - 1
+	m.shards = make([]shard, o.Shards)
+	m.kinds.index = map[kind]uint32{}
+	m.lines = map[uint32]*line{}
+	m.tickets = map[string]*Ticket{}
+	m.closed = make(chan struct{})
+	close(m.closed)
+	return m
+}
 
-// Carry takes over the reservations of from, which must not be used any more.
-// Tickets that wait are told to retry.
-func (m *Memory) Carry(from *Memory) {}
+// Fresh returns an empty Memory with the options and the secret of m, into
+// which the journal can be replayed under a new policy; then Carry.
+func (m *Memory) Fresh() *Memory { return newMemory(m.opts, m.digest.salt) }
 
 // Stats returns the figures of m.
-func (m *Memory) Stats() Stats { return Stats{} }
-
-// Sweep forgets what has left its window, and grants waiting tickets what
-// became free by the passing of time.
-func (m *Memory) Sweep(now time.Time) {}
-
-// Expire grants waiting tickets what became free by the passing of time.
-func (m *Memory) Expire(now time.Time) {}
-
-// Replay counts hits as Apply does, but never crosses.
-func (m *Memory) Replay(now time.Time, seq int64, hits []Hit) {}
-
-// Empty empties the counters of keys, as a crossing did.
-func (m *Memory) Empty(keys []Key, seq int64) {}
-
-// Shards is the number of shards.
-func (m *Memory) Shards() int { return 0 }
-
-// Snapshot returns a shard, or nil if it has not changed since the last one.
-func (m *Memory) Snapshot(shard int, seq int64) []byte { return nil }
-
-// Unsaved makes the next Snapshot of shard return it in any case.
-func (m *Memory) Unsaved(shard int) {}
-
-// Restore fills a shard with a snapshot.
-func (m *Memory) Restore(shard int, seq int64, data []byte) error { return errStub }
-
-// Apply implements Counter.
-func (m *Memory) Apply(ctx context.Context, now time.Time, hits []Hit) ([]Count, error) {
-	return nil, errStub
+func (m *Memory) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full && m.high < m.blocks()*7/8 {
+		m.full = false
+	}
+	return Stats{
+		Keys:       m.keys,
+		Bytes:      int64(len(m.chunks))*chunkBytes + 4*int64(len(m.keyBuckets)+len(m.tagBuckets)) + m.booked,
+		Cap:        m.opts.Bytes,
+		Evicted:    m.evicted,
+		Full:       m.full,
+		Guaranteed: m.blocks() / m.kinds.most(),
+		Held:       len(m.tickets) - m.waiting,
+		Waiters:    m.waiting,
+	}
 }
 
-// Reserve implements Counter.
-func (m *Memory) Reserve(ctx context.Context, now time.Time, id string, hits []Hit) (*Ticket, Status, error) {
-	return nil, 0, errStub
+// begin locks m for one operation and end closes it: it grants what became
+// free, sweeps a little, and unlocks.
+func (m *Memory) begin(now time.Time) {
+	m.mu.Lock()
+	m.now = nano(now)
 }
 
-// Retry implements Counter.
-func (m *Memory) Retry(t *Ticket) bool { return false }
-
-// Cancel implements Counter.
-func (m *Memory) Cancel(ctx context.Context, now time.Time, t *Ticket) error { return errStub }
-
-// Settle implements Counter.
-func (m *Memory) Settle(ctx context.Context, now time.Time, id string, hits []Hit) ([]Count, error) {
-	return nil, errStub
+func (m *Memory) end() {
+	m.grant()
+	m.sweep(sweepStep)
+	m.mu.Unlock()
 }
 
-// TakeOut implements Counter.
-func (m *Memory) TakeOut(ctx context.Context, now time.Time, tag Tag, upTo time.Time, seq int64) (int, error) {
-	return 0, errStub
+// Apply implements Counter. It never returns an error.
+func (m *Memory) Apply(_ context.Context, now time.Time, hits []Hit) ([]Count, error) {
+	counts := make([]Count, len(hits))
+	m.begin(now)
+	defer m.end()
+	for i := range hits {
+		counts[i] = m.count(&hits[i], false)
+	}
+	return counts, nil
 }
 
-// Remove implements Counter.
-func (m *Memory) Remove(ctx context.Context, now time.Time, hits []Hit, seq int64) error {
-	return errStub
+// TakeOut implements Counter. Shards that were restored with event seq in them
+// are left alone.
+func (m *Memory) TakeOut(_ context.Context, now time.Time, tag Tag, upTo time.Time, seq int64) (int, error) {
+	m.begin(now)
+	defer m.end()
+	t, until := m.digest.tagOf(tag), nano(upTo)
+	n := 0
+	for e, next := m.tagBuckets[m.tagBucket(t)], uint32(0); e != 0; e = next {
+		entry := m.entry(e)
+		next = entry.tagNext
+		i := entry.cell
+		if (tagDigest{entry.tagHi, entry.tagLo}) != t || entry.at > until || m.contains(m.cell(i).id, seq) {
+			continue
+		}
+		m.lift(&m.order, i)
+		if entry.at > m.now-m.kinds.of(m.cell(i)).window {
+			n++
+		}
+		m.remove(i, e)
+		m.place(i)
+	}
+	return n, nil
 }
 
-// Counts implements Counter.
-func (m *Memory) Counts(ctx context.Context, now time.Time, keys []Key) ([]Level, error) {
-	return nil, errStub
+// Remove implements Counter. Shards that were restored with event seq in them
+// are left alone.
+func (m *Memory) Remove(_ context.Context, now time.Time, hits []Hit, seq int64) error {
+	m.begin(now)
+	defer m.end()
+	for i := range hits {
+		h := &hits[i]
+		id := m.digest.keySum(ofCounter, &h.Key)
+		c := m.find(id)
+		if c == 0 || m.contains(id, seq) || m.kinds.of(m.cell(c)).form != exact {
+			continue
+		}
+		if e := m.member(m.cell(c), m.digest.memberSum(h.Member)); e != 0 {
+			m.lift(&m.order, c)
+			m.remove(c, e)
+			m.place(c)
+		}
+	}
+	return nil
 }
 
-// Clear implements Counter.
-func (m *Memory) Clear(ctx context.Context, now time.Time, s Selection, seq int64) error {
-	return errStub
+// Counts implements Counter. It touches nothing.
+func (m *Memory) Counts(_ context.Context, now time.Time, keys []Key) ([]Level, error) {
+	levels := make([]Level, len(keys))
+	m.begin(now)
+	defer m.end()
+	for i := range keys {
+		c := m.find(m.digest.keySum(ofCounter, &keys[i]))
+		if c == 0 {
+			continue
+		}
+		l, k := &levels[i], m.kinds.of(m.cell(c))
+		for e := m.cell(c).first; e != 0; e = m.entry(e).next {
+			if entry := m.entry(e); entry.at <= m.now-k.window {
+				continue
+			} else if k.form == exact {
+				l.N++
+				l.Evidence = append(l.Evidence, entry.evidence())
+			} else {
+				l.N += int(entry.seq)
+			}
+		}
+		l.Held = m.heldApart(c)
+		if l.N > 0 || l.Held > 0 {
+			l.Threshold = int(k.threshold)
+		}
+	}
+	return levels, nil
 }
 
-// AddScore implements Counter.
-func (m *Memory) AddScore(ctx context.Context, now time.Time, key Key, weight float64, halfLife time.Duration) (float64, error) {
-	return 0, errStub
+// Clear implements Counter. Shards that were restored with event seq in them
+// are left alone. Clearing by Key costs what a hit costs; any other selection
+// reads a mark of every block.
+func (m *Memory) Clear(_ context.Context, now time.Time, s Selection, seq int64) error {
+	m.begin(now)
+	defer m.end()
+	address, account := m.digest.addressSum(s.Address), m.digest.accountSum(s.Account)
+	var rule uint32
+	if s.Rule != "" {
+		rule = m.digest.ruleSum(s.Rule)
+	}
+	if !s.All && s.Key == nil && address == 0 && account == 0 && rule == 0 {
+		return nil
+	}
+	clearing := func(i uint32) {
+		c := m.cell(i)
+		if address != 0 && c.address != address || account != 0 && c.account != account ||
+			rule != 0 && m.kinds.of(c).rule != rule || m.contains(c.id, seq) {
+			return
+		}
+		m.lift(&m.order, i)
+		m.drain(i)
+		m.place(i)
+	}
+	if s.Key != nil {
+		for _, role := range []byte{ofCounter, ofScore} {
+			if i := m.find(m.digest.keySum(role, s.Key)); i != 0 {
+				clearing(i)
+			}
+		}
+		return nil
+	}
+	want, mask := uint32(isCell), uint32(isCell)
+	if address != 0 {
+		want, mask = want|mark(address, 0), mask|mark(^uint64(0), 0)
+	}
+	if account != 0 {
+		want, mask = want|mark(0, account), mask|mark(0, ^uint64(0))
+	}
+	for n, c := range m.chunks {
+		for j, mark := range &c.marks {
+			if mark&mask == want {
+				clearing(uint32(n<<chunkBits | j))
+			}
+		}
+	}
+	return nil
 }
 
-// Score implements Counter.
-func (m *Memory) Score(ctx context.Context, now time.Time, key Key) (float64, error) {
-	return 0, errStub
+// Sweep forgets everything that has left its window, gives memory back if
+// nothing is left at all, and does what Expire does. It looks at everything,
+// but lets others in after every 2048 blocks; call it every minute or so.
+func (m *Memory) Sweep(now time.Time) {
+	for n := 0; ; n++ {
+		m.begin(now)
+		if n >= len(m.chunks) {
+			m.release()
+			m.end()
+			break
+		}
+		m.sweepChunk(m.chunks[n], n, 0, chunkBlocks)
+		m.end()
+	}
+	m.Expire(now)
 }
+
+// Expire grants waiting tickets what became free because members left their
+// window. Everything else that frees slots grants them by itself, so this is
+// only worth calling while Stats().Waiters is above 0, some times per second.
+func (m *Memory) Expire(now time.Time) {
+	m.begin(now)
+	defer m.end()
+	if m.waiting == 0 {
+		return
+	}
+	for i, l := range m.lines {
+		if len(l.waiters) > 0 && m.trim(i) {
+			m.touch(l)
+		}
+	}
+}
+
+// nano is an instant in nanoseconds, kept within a range in which sums with
+// durations cannot overflow (years 1823 to 2116).
+func nano(t time.Time) int64 {
+	const most = 1<<62 - 1
+	switch s := t.Unix(); {
+	case s >= most/int64(time.Second):
+		return most
+	case s <= -most/int64(time.Second):
+		return -most
+	}
+	return t.UnixNano()
+}
+
+func span(d time.Duration) int64 { return int64(min(max(d, 0), 1<<62-1)) }
