@@ -12,8 +12,15 @@ package alert
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/warderhq/warder/internal/guard"
 )
@@ -21,7 +28,7 @@ import (
 // Reasons that OnHealth reports.
 const (
 	Unconfigured = "mail_unconfigured" // no SMTP host: mails are written to files
-	Failing      = "mail_failing"      // the mail server does not take mails
+	Failing      = "mail_failing"      // mails are not taken: no connection, refused, or disk full
 	NoRecipient  = "mail_no_recipient" // nobody to write to
 )
 
@@ -34,19 +41,23 @@ type Recipient struct {
 // Ways to secure the connection to the mail server.
 const (
 	StartTLS = "starttls" // required, also if the server does not offer it
-	TLS      = "tls"      // from the first byte
+	Implicit = "implicit" // TLS from the first byte
 	Plain    = "none"
 )
 
 // SMTP says which server takes the mails.
 type SMTP struct {
 	Host     string // empty: mails are written to files
-	Port     int    // 0: 587, or 465 for TLS, or 25 for Plain
+	Port     int    // 0: 587 for StartTLS, 465 for Implicit, 25 for Plain
 	TLS      string // StartTLS if empty
 	User     string // empty: no authentication
 	Password string
-	From     string         // sender address; empty: warder@ and the name of this machine
-	RootCAs  *x509.CertPool // nil: those of the system
+	// From is the sender, bare or with a name; empty: warder@ and the name of
+	// this machine.
+	From    string
+	RootCAs *x509.CertPool // nil: those of the system
+	// Timeout bounds connecting and each mail; 30 s if 0.
+	Timeout time.Duration
 }
 
 // Options are what a sender is made of.
@@ -55,7 +66,7 @@ type Options struct {
 	SMTP   SMTP
 	// Dial opens the connection to the mail server (outbound.Client.DialSMTP).
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Dir is where mails are written while no SMTP host is set.
+	// Dir is where mails are written while no SMTP host is set: data/mail.
 	Dir string
 	// Recipients returns everybody who gets alerts: every active owner and
 	// admin, and the configured addresses. Doubles are removed by the sender.
@@ -64,25 +75,166 @@ type Options struct {
 	DashboardURL string
 	// OnHealth, if set, is told when a reason begins and when it ends.
 	OnHealth func(reason string, bad bool)
-	Logger   *slog.Logger
+	Logger   *slog.Logger // nil: nobody is told
 }
 
 // Sender delivers alerts.
-type Sender struct{ opts Options }
+type Sender struct {
+	opts    Options
+	from    mail.Address
+	out     transport
+	wake    chan struct{}
+	written bool // mails are written to files
 
-// New checks the options and makes a sender.
-func New(opts Options) (*Sender, error) { return &Sender{opts: opts}, nil }
-
-// Notify wakes the sender: the journal committed an alert. It never blocks.
-func (s *Sender) Notify() {}
-
-// Run delivers until ctx ends.
-func (s *Sender) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// SendTest sends a test mail to one address now and returns the lines that the
-// server answered, without secrets.
-func (s *Sender) SendTest(ctx context.Context, to string) (transcript string, err error) {
-	return "", nil
+	// What follows belongs to Run.
+	loaded  bool
+	own     ownState
+	boxes   map[string]*mailbox
+	people  map[string]Recipient // those of the last round
+	outage  outage
+	health  map[string]bool
+	skipped map[string]bool // invalid recipients that were logged
 }
 
-var _ *guard.Alert
+// transport takes mails: an SMTP server, or a directory.
+type transport interface {
+	// open begins a delivery of one or more mails. An error means that nothing
+	// can be delivered at the moment.
+	open(ctx context.Context) (delivery, error)
+}
+
+type delivery interface {
+	// send returns nil when the mail was taken. A *refusal is an answer about
+	// this mail; any other error means that the connection is gone.
+	send(ctx context.Context, m *message) error
+	close()
+}
+
+// refusal is a server's answer that it does not take a mail.
+type refusal struct {
+	code int
+	err  error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// New checks the options and makes a sender.
+func New(opts Options) (*Sender, error) {
+	if opts.Outbox == nil || opts.Recipients == nil {
+		return nil, errors.New("alert: outbox and recipients are required")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.DashboardURL != "" {
+		u, err := url.Parse(opts.DashboardURL)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+			return nil, fmt.Errorf("alert: dashboard URL %q must begin with https:// or http://", opts.DashboardURL)
+		}
+		opts.DashboardURL = strings.TrimRight(opts.DashboardURL, "/")
+	}
+	s := &Sender{
+		opts: opts, wake: make(chan struct{}, 1), boxes: map[string]*mailbox{},
+		health: map[string]bool{}, skipped: map[string]bool{},
+	}
+	from, err := sender(opts.SMTP.From)
+	if err != nil {
+		return nil, err
+	}
+	s.from = *from
+	if opts.SMTP.Host == "" {
+		if opts.Dir == "" {
+			return nil, errors.New("alert: neither an SMTP host nor a directory for mails is set")
+		}
+		s.out, s.written = &files{dir: opts.Dir, keep: keepFiles, log: opts.Logger}, true
+		return s, nil
+	}
+	s.out, err = newSMTP(opts.SMTP, opts.Dial)
+	return s, err
+}
+
+// sender reads the configured sender address, or makes one up.
+func sender(s string) (*mail.Address, error) {
+	if s == "" {
+		host, err := os.Hostname()
+		if err != nil || !validDomain(host) {
+			host = "localhost"
+		}
+		return &mail.Address{Name: "Warder", Address: "warder@" + host}, nil
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil || !validAddress(a.Address) {
+		return nil, fmt.Errorf("alert: sender %q is not an e-mail address", s)
+	}
+	if a.Name == "" {
+		a.Name = "Warder"
+	}
+	return a, nil
+}
+
+// validAddress accepts what can stand in an SMTP command and a header without
+// any quoting.
+func validAddress(s string) bool {
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 || len(s) > 254 || !validDomain(s[at+1:]) {
+		return false
+	}
+	for _, r := range s[:at] {
+		if r <= ' ' || r == 0x7f || strings.ContainsRune(`<>()[]\,;:@"`, r) {
+			return false
+		}
+	}
+	a, err := mail.ParseAddress(s)
+	return err == nil && a.Address == s
+}
+
+func validDomain(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r < 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// Notify wakes the sender: the journal committed an alert. It never blocks.
+func (s *Sender) Notify() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// SendTest sends a test mail to one address now and returns what the server
+// answered, line by line and without secrets; also when it failed. It leaves
+// the queue alone.
+func (s *Sender) SendTest(ctx context.Context, to string) (transcript string, err error) {
+	if !validAddress(to) {
+		return "", fmt.Errorf("%q is not an e-mail address", to)
+	}
+	now := time.Now()
+	d := &digest{count: 1, first: now}
+	d.details = append(d.details, &guard.Alert{Kind: guard.AlertTest, Time: now, Text: "This mail was asked for by hand. If you can read it, alerts of Warder reach you."})
+	m, err := s.compose(d, Recipient{Address: to}, fmt.Sprintf("test-%d", now.UnixNano()))
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if t, ok := s.out.(*smtpServer); ok {
+		return t.test(ctx, m)
+	}
+	out, err := s.out.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer out.close()
+	if err := out.send(ctx, m); err != nil {
+		return "", err
+	}
+	return "No SMTP host is configured. Written to " + m.path + "\n", nil
+}

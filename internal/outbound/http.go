@@ -70,12 +70,12 @@ func (h *httpClient) dial(ctx context.Context, _, address string) (net.Conn, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	clear, _ := ctx.Value(schemeKey{}).(bool)
+	bare, _ := ctx.Value(schemeKey{}).(bool)
 	return h.owner.dial(ctx, host, port, func(a netip.Addr) error {
 		if err := h.owner.check(a); err != nil {
 			return err
 		}
-		if clear && !contains(h.owner.opts.AllowPrivate, a) {
+		if bare && !contains(h.owner.opts.AllowPrivate, a) {
 			return fmt.Errorf("%w: %s must be reached by https", ErrRefused, host)
 		}
 		return nil
