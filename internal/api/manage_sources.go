@@ -84,29 +84,19 @@ type WhyView struct {
 	Known    bool                 `json:"known_source"`
 	Shared   int                  `json:"good_accounts_14d"`
 	Levels   map[string]int       `json:"providers,omitempty"`
-	History  *HistoryView         `json:"history,omitempty"`
-}
-
-// HistoryView is what an address did before.
-type HistoryView struct {
-	Blocks     int  `json:"blocks"`
-	Failures   int  `json:"failures"`
-	Fraudulent bool `json:"fraudulent"`
+	History  string               `json:"history,omitempty" doc:"The criterion of the policy that applies."`
 }
 
 func newWhyView(e *guard.Explanation, now time.Time) WhyView {
 	v := WhyView{
 		Decision: e.Decision, Steps: some(e.Steps), Counters: some(e.Counters), Known: e.Known, Shared: e.Shared,
-		Levels: e.Levels, Blocks: []BlockView{}, Demands: []DemandView{},
+		Levels: e.Levels, History: e.History, Blocks: []BlockView{}, Demands: []DemandView{},
 	}
 	for _, b := range e.Blocks {
 		v.Blocks = append(v.Blocks, newBlockView(b, now))
 	}
 	for _, d := range e.Demands {
 		v.Demands = append(v.Demands, newDemandView(d))
-	}
-	if e.History != nil {
-		v.History = &HistoryView{Blocks: e.History.Blocks, Failures: e.History.Failures, Fraudulent: e.History.Fraudulent}
 	}
 	return v
 }
