@@ -43,7 +43,7 @@ func (f *faults) add(location, format string, args ...any) {
 		f.seen = map[string]bool{}
 	}
 	f.seen[location] = true
-	if len(f.all) == maxFaults {
+	if f.full() {
 		return // only the number of the others is reported
 	}
 	message := fmt.Sprintf(format, args...)
@@ -53,6 +53,9 @@ func (f *faults) add(location, format string, args ...any) {
 	}
 	f.all = append(f.all, placed{warder.Fault{Location: location, Message: message}, at.order})
 }
+
+// full reports whether further faults are only counted.
+func (f *faults) full() bool { return len(f.all) == maxFaults }
 
 // wrongKind reports a value that could not be read at all.
 func (f *faults) wrongKind(location, want string, n *node) {

@@ -196,12 +196,14 @@ func (r reader) object(n *node, at string, known fields) {
 		r.f.wrongKind(at, "an object", n)
 		return
 	}
-	seen := make(map[string]bool, len(n.keys))
+	seen := make(map[string]bool, len(known))
 	for i, key := range n.keys {
 		place := join(at, clip(key.value))
 		r.f.mark(place, key.line)
 		read, ok := known[key.value]
 		switch {
+		case !ok && (r.f.full() || r.f.seen[place]):
+			r.f.add(place, "is not known here")
 		case !ok:
 			r.f.add(place, "is not known here; known are %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		case seen[key.value]:
@@ -209,7 +211,7 @@ func (r reader) object(n *node, at string, known fields) {
 		case n.items[i].kind != null:
 			read(n.items[i], place)
 		}
-		seen[key.value] = true
+		seen[key.value] = ok
 	}
 }
 
