@@ -15,6 +15,9 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/operator"
 )
 
 // Errors that callers may test for.
@@ -64,3 +67,8 @@ type List[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next,omitempty"`
 }
+
+var (
+	_ guard.Journal  = (*DB)(nil)
+	_ operator.Store = (*DB)(nil)
+)

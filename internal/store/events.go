@@ -1,0 +1,479 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/guard"
+)
+
+// EventFilter selects events. Zero fields select everything; the others must
+// all hold.
+type EventFilter struct {
+	From, To   time.Time // From <= time of the event < To
+	Names      []string
+	Severities []warder.Severity
+	IP         netip.Prefix // every address within it
+	Account    string       // in any spelling
+	Realm      string
+	Rule       string
+	// Q is an exact id, reference, address, prefix or account; if it is none of
+	// these, the beginning of an account or a path.
+	Q string
+}
+
+// scanLimit is how many rows may be gathered and sorted to serve one page. What
+// matches more often is found soon enough by walking back in time.
+const scanLimit = 20_000
+
+// plan is how a page of events is found: by walking one or several indexes in
+// the order of time, each with a condition of its own, or by gathering few rows
+// and sorting them. It is made once for a list and used for all its pages.
+type plan struct {
+	common   where   // holds for every branch
+	branches []where // each walks an index; at least one
+	narrow   *where  // condition on rollups that finds the quarter hours with matches
+	none     bool    // nothing can match
+}
+
+// Conditions that only filter are written so that no index is chosen for them:
+// the plan has chosen one already. (column || ”) is the way to say so that
+// both dialects understand.
+func (d *DB) plan(ctx context.Context, f EventFilter) (*plan, error) {
+	p := &plan{}
+	ip, account, driver := f.IP, f.Account, where{}
+	if q := strings.TrimSpace(f.Q); q != "" {
+		found, err := d.search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case found.ip.IsValid() && ip.IsValid():
+			// Both must hold: the narrower one, if it lies in the other.
+			if !ip.Overlaps(found.ip) {
+				p.none = true
+				return p, nil
+			}
+			if found.ip.Bits() > ip.Bits() {
+				ip = found.ip
+			}
+		case found.ip.IsValid():
+			ip = found.ip
+		case found.account != "" && account == "":
+			account = found.account
+		case found.account != "":
+			p.common.add("(account_key || '') = ?", found.account)
+		default:
+			driver = found.driver
+			if found.filter {
+				p.common, driver = driver, where{}
+			}
+		}
+	}
+	driven := len(driver.args) > 0
+	drive := func(condition string, args ...any) {
+		driver = where{}
+		driver.add(condition, args...)
+		driven = true
+	}
+	if account != "" {
+		name := foldAccount(account)
+		if driven {
+			p.common.add("(account_key || '') = ?", name)
+		} else {
+			drive("account_key = ? AND account_key <> ''", name)
+		}
+	}
+	if ip.IsValid() {
+		if err := d.planAddress(ctx, p, ip, driven, drive); err != nil {
+			return nil, err
+		}
+	}
+	if f.Rule != "" {
+		if driven {
+			p.common.add("(rule || '') = ?", f.Rule)
+		} else {
+			drive("rule = ? AND rule <> ''", f.Rule)
+		}
+	}
+	if f.Realm != "" {
+		p.common.add("realm = ?", f.Realm)
+	}
+	p.sparse(f, driven)
+	branches := driven
+	if len(f.Names) > 0 {
+		names := slices.Compact(slices.Sorted(slices.Values(f.Names)))
+		if branches {
+			p.common.in("(name || '')", anys(names))
+		} else {
+			branches = true
+			for _, name := range names {
+				w := where{}
+				w.add("name = ?", name)
+				p.branches = append(p.branches, w)
+			}
+		}
+	}
+	if len(f.Severities) > 0 {
+		sev := slices.Compact(slices.Sorted(slices.Values(f.Severities)))
+		if branches || sev[0] < warder.High {
+			p.common.in("(severity + 0)", anys(sev))
+		} else {
+			for _, s := range sev {
+				w := where{}
+				w.add("severity = ? AND severity >= 2", int64(s))
+				p.branches = append(p.branches, w)
+			}
+		}
+	}
+	if len(p.branches) == 0 {
+		p.branches = []where{driver}
+	}
+	if !f.From.IsZero() {
+		p.common.add("time >= ?", micros(f.From))
+	}
+	if !f.To.IsZero() {
+		p.common.add("time < ?", micros(f.To))
+	}
+	return p, nil
+}
+
+func (d *DB) planAddress(ctx context.Context, p *plan, ip netip.Prefix, driven bool, drive func(string, ...any)) error {
+	first, last := bounds(ip)
+	key := warder.AddressKey(ip.Addr())
+	switch {
+	case driven:
+		p.common.add("ip BETWEEN ? AND ?", first, last)
+	case ip.Bits() >= key.Bits():
+		drive("address = ?", keyBytes(key))
+		if ip != key {
+			p.common.add("ip BETWEEN ? AND ?", first, last)
+		}
+	default:
+		few, err := d.few(ctx, "address BETWEEN $1 AND $2", first, last)
+		if err != nil {
+			return err
+		}
+		if few {
+			drive("seq IN (SELECT seq FROM events WHERE address BETWEEN ? AND ?)", first, last)
+		} else {
+			p.common.add("ip BETWEEN ? AND ?", first, last)
+		}
+	}
+	return nil
+}
+
+// sparse prepares the search by the rollups for filters that no index serves:
+// without it, the last event of a quiet realm would be looked for in all events
+// that came after it.
+func (p *plan) sparse(f EventFilter, driven bool) {
+	if driven || f.Realm == "" && (len(f.Severities) == 0 || len(f.Names) == 0 && slices.Min(f.Severities) >= warder.High) {
+		return
+	}
+	p.narrow = &where{}
+	if f.Realm != "" {
+		p.narrow.add("realm = ?", f.Realm)
+	}
+	if len(f.Names) > 0 {
+		p.narrow.in("name", anys(f.Names))
+	}
+	if len(f.Severities) > 0 {
+		p.narrow.in("severity", anys(f.Severities))
+	}
+	if !f.From.IsZero() {
+		p.narrow.add("bucket > ?", micros(f.From)-usPerBucket)
+	}
+	if !f.To.IsZero() {
+		p.narrow.add("bucket < ?", micros(f.To))
+	}
+}
+
+// anys boxes values for the driver.
+func anys[T ~string | ~uint8](values []T) []any {
+	out := make([]any, len(values))
+	for i, v := range values {
+		switch v := any(v).(type) {
+		case warder.Severity:
+			out[i] = int64(v)
+		default:
+			out[i] = v
+		}
+	}
+	return out
+}
+
+// few reports whether a condition holds for so few events that they can be
+// sorted.
+func (d *DB) few(ctx context.Context, condition string, args ...any) (bool, error) {
+	var n int
+	err := d.readDB.QueryRowContext(ctx, fmt.Sprintf(
+		"SELECT count(*) FROM (SELECT 1 FROM events WHERE %s LIMIT %d) AS some", condition, scanLimit), args...).Scan(&n)
+	return n < scanLimit, translate(err)
+}
+
+// found is what a search text turned out to be.
+type found struct {
+	ip      netip.Prefix
+	account string // folded
+	driver  where
+	filter  bool // driver only filters
+}
+
+func (d *DB) search(ctx context.Context, q string) (found, error) {
+	if p, ok := parseNet(q); ok {
+		return found{ip: p}, nil
+	}
+	var r found
+	exists := func(condition string, arg any) (bool, error) {
+		var n int
+		err := d.readDB.QueryRowContext(ctx,
+			"SELECT count(*) FROM (SELECT 1 FROM events WHERE "+condition+" LIMIT 1) AS some", arg).Scan(&n)
+		return n > 0, translate(err)
+	}
+	if ok, err := exists("id = $1", q); ok || err != nil {
+		r.driver.add("id = ?", q)
+		return r, err
+	}
+	if ok, err := exists("reference = $1 AND reference <> ''", strings.ToUpper(q)); ok || err != nil {
+		r.driver.add("reference = ? AND reference <> ''", strings.ToUpper(q))
+		return r, err
+	}
+	name := foldAccount(q)
+	if name != "" {
+		if ok, err := exists("account_key = $1 AND account_key <> ''", name); ok || err != nil {
+			r.account = name
+			return r, err
+		}
+	}
+	var conditions []string
+	var args []any
+	ok := true
+	for _, c := range []struct{ column, prefix string }{{"account_key", name}, {"path", q}} {
+		if c.prefix == "" {
+			continue
+		}
+		first, end := prefixRange(c.prefix)
+		condition := c.column + " >= $1 AND " + c.column + " < $2 AND " + c.column + " <> ''"
+		few, err := d.few(ctx, condition, first, end)
+		if err != nil {
+			return r, err
+		}
+		ok = ok && few
+		conditions = append(conditions, c.column+" >= ? AND "+c.column+" < ? AND "+c.column+" <> ''")
+		args = append(args, first, end)
+	}
+	if ok {
+		for i := range conditions {
+			conditions[i] = "SELECT seq FROM events WHERE " + conditions[i]
+		}
+		r.driver.add("seq IN ("+strings.Join(conditions, " UNION ")+")", args...)
+		return r, nil
+	}
+	r.filter = true
+	r.driver.add(strings.ReplaceAll(strings.ReplaceAll("("+strings.Join(conditions, ") OR (")+")",
+		"path", "(path || '')"), "account_key", "(account_key || '')"), args...)
+	return r, nil
+}
+
+// parseNet reads an address or a prefix as people search for it: host bits are
+// forgiven, an IPv6 address means itself.
+func parseNet(s string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = warder.Canonical(a)
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	p = p.Masked()
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p, true
+}
+
+// page returns at most n events before the given key, latest first.
+func (d *DB) page(ctx context.Context, p *plan, c *cursor, n int) ([]guard.Event, error) {
+	if p.none {
+		return nil, nil
+	}
+	if p.narrow == nil {
+		return d.merge(ctx, p, c, n, 0, 0)
+	}
+	spans, err := d.spans(ctx, p, c, n)
+	if err != nil {
+		return nil, err
+	}
+	var out []guard.Event
+	for _, s := range spans {
+		rows, err := d.merge(ctx, p, c, n-len(out), s[0], s[1])
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, rows...); len(out) >= n {
+			break
+		}
+	}
+	return out, nil
+}
+
+// spans finds the latest stretches of time, latest first, that hold n matching
+// events before the cursor by the rollups.
+func (d *DB) spans(ctx context.Context, p *plan, c *cursor, n int) ([][2]int64, error) {
+	w := p.narrow.join(&where{})
+	if c != nil {
+		w.add("bucket <= ?", c.A)
+	}
+	query, args := w.query("SELECT bucket, sum(n) FROM rollups", "GROUP BY bucket ORDER BY bucket DESC")
+	var out [][2]int64
+	total := int64(0)
+	err := d.read(ctx, query, args,
+		func(scan func(...any) error) error {
+			var bucket, k int64
+			if err := scan(&bucket, &k); err != nil {
+				return err
+			}
+			if last := len(out) - 1; last >= 0 && out[last][0] == bucket+usPerBucket {
+				out[last][0] = bucket
+			} else {
+				out = append(out, [2]int64{bucket, bucket + usPerBucket})
+			}
+			// The bucket of the cursor may have been seen in part, and
+			// retention by size may have deleted what the rollups remember.
+			if total += k; total >= int64(n) && len(out) > 1 {
+				return errEnough
+			}
+			return nil
+		})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("read rollups: %w", err)
+	}
+	return out, nil
+}
+
+var errEnough = errors.New("enough")
+
+// merge walks the branches and returns the n latest of all, in [from, to) if to
+// is set.
+func (d *DB) merge(ctx context.Context, p *plan, c *cursor, n int, from, to int64) ([]guard.Event, error) {
+	var out []guard.Event
+	for i := range p.branches {
+		w := p.branches[i].join(&p.common)
+		if c != nil {
+			w.add("time <= ?", c.A)
+			w.add("time < ? OR seq < ?", c.A, c.B)
+		}
+		if to != 0 {
+			w.add("time >= ? AND time < ?", from, to)
+		}
+		query, args := w.query("SELECT "+eventColumns+" FROM events", "ORDER BY time DESC, seq DESC LIMIT ?", n)
+		err := d.read(ctx, query, args,
+			func(scan func(...any) error) error {
+				e, err := scanEvent(scan)
+				if err == nil {
+					out = append(out, *e)
+				}
+				return err
+			})
+		if err != nil {
+			return nil, fmt.Errorf("list events: %w", err)
+		}
+	}
+	if len(p.branches) > 1 {
+		slices.SortFunc(out, func(a, b guard.Event) int {
+			if c := b.Time.Compare(a.Time); c != 0 {
+				return c
+			}
+			return int(b.Seq - a.Seq)
+		})
+	}
+	return out[:min(n, len(out))], nil
+}
+
+func eventCursor(e *guard.Event) cursor {
+	return cursor{Kind: cursorEvents, A: micros(e.Time), B: e.Seq}
+}
+
+// ListEvents returns a part of the events, latest first.
+func (d *DB) ListEvents(ctx context.Context, f EventFilter, p Page) (List[guard.Event], error) {
+	c, err := parseCursor(cursorEvents, p.Cursor)
+	if err != nil {
+		return List[guard.Event]{}, err
+	}
+	plan, err := d.plan(ctx, f)
+	if err != nil {
+		return List[guard.Event]{}, fmt.Errorf("list events: %w", err)
+	}
+	rows, err := d.page(ctx, plan, c, p.size()+1)
+	if err != nil {
+		return List[guard.Event]{}, err
+	}
+	return cut(rows, p, eventCursor), nil
+}
+
+// EachEvent calls each for every event of the filter, latest first. Memory
+// stays flat, and no snapshot of the database is held open meanwhile.
+func (d *DB) EachEvent(ctx context.Context, f EventFilter, each func(*guard.Event) error) error {
+	plan, err := d.plan(ctx, f)
+	if err != nil {
+		return fmt.Errorf("list events: %w", err)
+	}
+	var c *cursor
+	for {
+		rows, err := d.page(ctx, plan, c, MaxPage)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if err := each(&rows[i]); err != nil {
+				return err
+			}
+		}
+		if len(rows) < MaxPage {
+			return nil
+		}
+		last := eventCursor(&rows[len(rows)-1])
+		c = &last
+	}
+}
+
+// Event finds an event by its id: the latest, because an application may use an
+// id again after a day.
+func (d *DB) Event(ctx context.Context, id string) (*guard.Event, error) {
+	var out *guard.Event
+	err := d.read(ctx, "SELECT "+eventColumns+" FROM events WHERE id = $1 ORDER BY seq DESC LIMIT 1", []any{id},
+		func(scan func(...any) error) (err error) {
+			out, err = scanEvent(scan)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read event %q: %w", id, err)
+	}
+	if out == nil {
+		return nil, ErrNotFound
+	}
+	return out, nil
+}
+
+// EventsAfter returns at most limit events with a number above seq, in the
+// order of their numbers.
+func (d *DB) EventsAfter(ctx context.Context, seq int64, limit int) ([]guard.Event, error) {
+	var out []guard.Event
+	err := d.read(ctx, "SELECT "+eventColumns+" FROM events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{seq, limit},
+		func(scan func(...any) error) error {
+			e, err := scanEvent(scan)
+			if err != nil {
+				return err
+			}
+			out = append(out, *e)
+			return nil
+		})
+	return out, err
+}
