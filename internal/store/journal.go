@@ -86,10 +86,6 @@ func (d *DB) lastCommitted(ctx context.Context) (int64, error) {
 	return no, err
 }
 
-// KeepHistory makes Commit report the history of the addresses it touches, and
-// Load that of all, over a look-back in whole days; 0 stops it.
-func (d *DB) KeepHistory(lookback time.Duration) { d.history.Store(lookback.Microseconds()) }
-
 // batch is the work of one Commit.
 type batch struct {
 	*tx

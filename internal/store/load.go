@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/warderhq/warder"
@@ -18,7 +17,6 @@ const (
 	maxKnown    = 1_000_000
 	maxSessions = 500_000
 	maxGood     = 1_000_000
-	maxHistory  = 500_000
 )
 
 // How long things matter, see also Retain.
@@ -49,7 +47,6 @@ func (d *DB) Load(ctx context.Context, now time.Time) (*guard.State, error) {
 		{"sessions", d.loadSessions},
 		{"good addresses", d.loadGood},
 		{"ended blocks", d.loadSteps},
-		{"history", d.loadHistory},
 		{"checkpoint", d.loadShards},
 	} {
 		if err := step.load(ctx, now, s); err != nil {
@@ -220,61 +217,6 @@ func (d *DB) loadSteps(ctx context.Context, now time.Time, s *guard.State) error
 			}
 			st.Subject.IP, st.Ended = bytesPrefix(first, last), instant(ended)
 			s.Steps = append(s.Steps, st)
-			return err
-		})
-}
-
-// loadHistory reads the history of every address that has any, those with the
-// most failures first.
-func (d *DB) loadHistory(ctx context.Context, now time.Time, s *guard.State) error {
-	lookback := time.Duration(d.history.Load()) * time.Microsecond
-	if lookback <= 0 {
-		return nil
-	}
-	s.History = make(map[netip.Prefix]guard.History)
-	from := micros(now.Add(-lookback))
-	add := func(address []byte, f func(*guard.History)) {
-		p := bytesKey(address)
-		h := s.History[p]
-		f(&h)
-		s.History[p] = h
-	}
-	err := d.read(ctx, `SELECT d.address, sum(d.failed)
-			- coalesce(max(CASE WHEN a.cleared_day >= $1 THEN a.cleared_bad ELSE 0 END), 0) AS n
-		FROM address_days d LEFT JOIN addresses a ON a.address = d.address
-		WHERE d.day >= $1 AND d.failed > 0 AND d.day >= coalesce(a.cleared_day, 0)
-		GROUP BY d.address HAVING sum(d.failed) > 0 ORDER BY 2 DESC LIMIT $2`,
-		[]any{from / usPerDay, maxHistory}, func(scan func(...any) error) error {
-			var address []byte
-			var n int
-			err := scan(&address, &n)
-			if n > 0 {
-				add(address, func(h *guard.History) { h.Failures = n })
-			}
-			return err
-		})
-	if err != nil {
-		return err
-	}
-	err = d.read(ctx, `SELECT ip_first, ip_last, count(*) FROM blocks WHERE from_at >= $1 AND ip_first IS NOT NULL
-		AND origin = 'rule' AND observed = 0 AND lifted_at = 0 GROUP BY ip_first, ip_last`, []any{from},
-		func(scan func(...any) error) error {
-			var first, last []byte
-			var n int
-			err := scan(&first, &last, &n)
-			if bytesPrefix(first, last) == bytesKey(first) {
-				add(first, func(h *guard.History) { h.Blocks = n })
-			}
-			return err
-		})
-	if err != nil {
-		return err
-	}
-	return d.read(ctx, "SELECT address FROM addresses WHERE suspicious = 1 AND fraudulent = 1", nil,
-		func(scan func(...any) error) error {
-			var address []byte
-			err := scan(&address)
-			add(address, func(h *guard.History) { h.Fraudulent = true })
 			return err
 		})
 }

@@ -42,7 +42,7 @@ type DB struct {
 	stmts   map[string]*sql.Stmt // prepared on w; used by the holder of the turn
 	lastNo  int64                // as committed; used by the holder of the turn
 	head    auditHead            // as committed; used by the holder of the turn
-	history atomic.Int64         // look-back of KeepHistory in microseconds
+	history atomic.Int64         // look-back of History in microseconds
 
 	closing sync.Once
 }
