@@ -79,3 +79,12 @@ func policyOf(t testing.TB, text string) *Policy {
 	}
 	return compiled(t, d)
 }
+
+// TestPresetsWithRealCounters runs what a write of a policy runs.
+func TestPresetsWithRealCounters(t *testing.T) {
+	for _, name := range Presets() {
+		if err := compiled(t, preset(t, name)).Test(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
