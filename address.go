@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -71,11 +72,10 @@ func ParseSource(s string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("must be an address or a prefix such as 192.0.2.0/24, is %q", clip(s, 64))
 	}
-	if p.Addr().Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, errors.New("must not be wider than the IPv4-mapped range ::ffff:0:0/96")
-		}
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	if a := Canonical(p.Addr()); a != p.Addr() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a, p.Bits()-96)
+	} else if p.Addr().Is4In6() {
+		return netip.Prefix{}, errors.New("must not be wider than the IPv4-mapped range ::ffff:0:0/96")
 	}
 	if p != p.Masked() {
 		return netip.Prefix{}, fmt.Errorf("has bits set beyond the prefix length, the network is %s", p.Masked())
@@ -84,19 +84,49 @@ func ParseSource(s string) (netip.Prefix, error) {
 }
 
 // AccountKey is the unit in which accounts are counted: the realm and the name
-// in one spelling (NFKC, case folded, trimmed), so that Alice, ALICE and
-// " alice" are one person. An empty account has no key.
+// in one spelling (NFKC, case folded, without spaces and invisible characters
+// at its ends), so that Alice, ALICE and " alice" are one person. An empty
+// account has no key. The last U+001F of a key separates realm from name.
 func AccountKey(realm, account string) string {
-	name := account
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; c >= 0x80 || c <= ' ' || 'A' <= c && c <= 'Z' {
-			name = strings.TrimSpace(cases.Fold().String(norm.NFKC.String(account)))
-			name = norm.NFKC.String(name)
-			break
-		}
+	var name string
+	if strings.IndexFunc(account, func(r rune) bool { return r >= 0x80 }) < 0 {
+		name = strings.ToLower(strings.TrimSpace(account))
+	} else {
+		name = foldName(account)
+	}
+	if strings.IndexByte(name, 0x1f) >= 0 {
+		name = strings.ReplaceAll(name, "\x1f", "\ufffd")
 	}
 	if name == "" {
 		return ""
 	}
 	return realm + "\x1f" + name
 }
+
+// foldName is NFKC, case fold and NFKC with the ends trimmed, until nothing
+// changes: a name without a second spelling must be its own key.
+func foldName(s string) string {
+	for range 4 {
+		next := cases.Fold().String(norm.NFKC.String(s))
+		next = norm.NFKC.String(strings.Map(cherokee, next))
+		next = strings.TrimFunc(next, invisible)
+		if next == s {
+			break
+		}
+		s = next
+	}
+	return s
+}
+
+// cherokee chooses the capital letter, as Unicode's case folding does for this
+// one script; x/text exchanges capital and small letters instead.
+func cherokee(r rune) rune {
+	if r >= 0x13a0 && unicode.Is(unicode.Cherokee, r) {
+		return unicode.ToUpper(r)
+	}
+	return r
+}
+
+// invisible reports whether r cannot be seen at the end of a name: a space, or
+// a format character such as the zero width space or a direction mark.
+func invisible(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }

@@ -1,0 +1,178 @@
+package warder_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+// Rules of behaviour and parts of the engine that docs/features.md must name.
+const (
+	behaviours  = 58
+	engineParts = 11
+)
+
+func TestFeatures(t *testing.T) {
+	doc, err := os.ReadFile("docs/features.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := os.Getenv("WARDER_FEATURES_STRICT") != ""
+	for _, fault := range features(string(doc), testNames(t, os.DirFS(".")), strict) {
+		t.Error(fault)
+	}
+}
+
+// TestFeaturesFinds shows that the test above is able to fail.
+func TestFeaturesFinds(t *testing.T) {
+	var rows strings.Builder
+	for i := range behaviours {
+		fmt.Fprintf(&rows, "| S%d | x | `prefix.TestSpellings` |\n", i+1)
+	}
+	for i := range engineParts {
+		fmt.Fprintf(&rows, "| E%d | x | `warder.FuzzAddress`, later: gate |\n", i+1)
+	}
+	complete := rows.String()
+	tests := testNames(t, fstest.MapFS{
+		"a_test.go":                 {Data: []byte("package warder\nimport \"testing\"\nfunc FuzzAddress(f *testing.F) {}\n")},
+		"internal/prefix/x_test.go": {Data: []byte("//go:build soak\n\npackage prefix\nimport \"testing\"\nfunc TestSpellings(t *testing.T) {}\nfunc Testing() {}\n")},
+	})
+	replace := func(old, new string) string { return strings.Replace(complete, old, new, 1) }
+	cases := []struct {
+		name   string
+		doc    string
+		strict bool
+		want   []string
+	}{
+		{"complete", complete, true, nil},
+		{"a rule is missing", replace("| S7 |", "| S6 |"), false, []string{"S7 has no row"}},
+		{"a part is missing", replace("| E11 |", "| E1 |"), false, []string{"E11 has no row"}},
+		{"unknown item", replace("| S1 |", "| S1 | x | pending |\n| S59 |"), false, []string{"row 2: S59 is no item"}},
+		{"no such test", replace("TestSpellings", "TestSpelling"), false, []string{"row 1 (S1): there is no test prefix.TestSpelling"}},
+		{"no such package", replace("prefix.Test", "prefixes.Test"), false, []string{"row 1 (S1): there is no test prefixes.TestSpellings"}},
+		{"not a test", replace("prefix.TestSpellings", "prefix.Testing"), false, []string{"row 1 (S1): there is no test prefix.Testing"}},
+		{"cited twice", replace("`prefix.TestSpellings`", "`prefix.TestSpellings`, `prefix.TestSpellings`"), false, []string{"row 1 (S1): prefix.TestSpellings is named twice"}},
+		{"nothing cited", replace("`prefix.TestSpellings`", ""), false, []string{"row 1 (S1): names no test"}},
+		{"prose", replace("`prefix.TestSpellings`", "somewhere"), false, []string{`row 1 (S1): "somewhere" is neither a test in backquotes nor pending nor later: something`}},
+		{"no words", replace("| S1 | x |", "| S1 |  |"), false, []string{"row 1 (S1): says nothing"}},
+		{"pending", replace("`prefix.TestSpellings`", "pending"), false, nil},
+		{"pending, strictly", replace("`prefix.TestSpellings`", "pending"), true, []string{"row 1 (S1): is pending"}},
+	}
+	for _, tt := range cases {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := gocmp.Diff(tt.want, features(tt.doc, tests, tt.strict)); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+var featureRow = regexp.MustCompile(`(?m)^\| ([A-Z]\d+) \|(.*)\|(.*)\|$`)
+
+// features returns what is wrong with a feature table, given the tests that
+// exist.
+func features(doc string, tests map[string]bool, strict bool) []string {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+
+	var items []string
+	for i := range behaviours {
+		items = append(items, fmt.Sprintf("S%d", i+1))
+	}
+	for i := range engineParts {
+		items = append(items, fmt.Sprintf("E%d", i+1))
+	}
+	seen := map[string]bool{}
+	for n, row := range featureRow.FindAllStringSubmatch(doc, -1) {
+		item, words, cited := row[1], strings.TrimSpace(row[2]), strings.TrimSpace(row[3])
+		if !slices.Contains(items, item) {
+			fault("row %d: %s is no item", n+1, item)
+			continue
+		}
+		seen[item] = true
+		at := fmt.Sprintf("row %d (%s)", n+1, item)
+		if words == "" {
+			fault("%s: says nothing", at)
+		}
+		if cited == "" {
+			fault("%s: names no test", at)
+			continue
+		}
+		named := map[string]bool{}
+		for cite := range strings.SplitSeq(cited, ", ") {
+			name := strings.Trim(cite, "`")
+			switch {
+			case cite == "pending":
+				if strict {
+					fault("%s: is pending", at)
+				}
+			case strings.HasPrefix(cite, "later: ") && len(cite) > len("later: "):
+			case cite != "`"+name+"`":
+				fault("%s: %q is neither a test in backquotes nor pending nor later: something", at, cite)
+			case !tests[name]:
+				fault("%s: there is no test %s", at, name)
+			case named[name]:
+				fault("%s: %s is named twice", at, name)
+			default:
+				named[name] = true
+			}
+		}
+	}
+	for _, item := range items {
+		if !seen[item] {
+			fault("%s has no row", item)
+		}
+	}
+	return faults
+}
+
+// testNames finds every test, fuzz target, benchmark and example, whatever
+// build tags its file has, as package.Name with the package's path below
+// internal/.
+func testNames(t *testing.T, fsys fs.FS) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	for name, src := range goFiles(t, fsys) {
+		if !strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.SkipObjectResolution)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		pkg := strings.TrimPrefix(path.Dir(name), "internal/")
+		if pkg == "." {
+			pkg = "warder"
+		}
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && isTest(f) {
+				names[pkg+"."+f.Name.Name] = true
+			}
+		}
+	}
+	return names
+}
+
+func isTest(f *ast.FuncDecl) bool {
+	if strings.HasPrefix(f.Name.Name, "Example") {
+		return len(f.Type.Params.List) == 0
+	}
+	for _, prefix := range []string{"Test", "Fuzz", "Benchmark"} {
+		if rest, ok := strings.CutPrefix(f.Name.Name, prefix); ok {
+			return len(f.Type.Params.List) == 1 && (rest == "" || rest[0] < 'a' || rest[0] > 'z')
+		}
+	}
+	return false
+}
