@@ -282,12 +282,13 @@ func (s *Sender) deliver(ctx context.Context, people map[string]Recipient) (next
 				continue
 			}
 			if out == nil {
-				var err error
-				if out, err = s.out.open(ctx); err != nil {
+				opened, err := s.out.open(ctx)
+				if err != nil {
 					s.down(err)
 					soonest(s.outage.next)
 					continue
 				}
+				out = opened
 			}
 			if err := s.sendLane(ctx, out, people[key], key, name, digests); err != nil {
 				if ctx.Err() != nil {

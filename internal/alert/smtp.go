@@ -61,7 +61,13 @@ func newSMTP(conf SMTP, dial func(context.Context, string, string) (net.Conn, er
 	return &smtpServer{conf: conf, dial: dial, helo: helo}, nil
 }
 
-func (t *smtpServer) open(ctx context.Context) (delivery, error) { return t.connect(ctx, nil) }
+func (t *smtpServer) open(ctx context.Context) (delivery, error) {
+	d, err := t.connect(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
 
 // connect dials, secures the connection and signs in.
 func (t *smtpServer) connect(ctx context.Context, script *transcript) (*smtpDelivery, error) {
@@ -100,13 +106,16 @@ func (t *smtpServer) connect(ctx context.Context, script *transcript) (*smtpDeli
 	if err != nil {
 		return nil, fmt.Errorf("mail server %s: %w", t.conf.Host, err)
 	}
+	if script != nil {
+		client.ErrorHandlerRegistry.SetDefaultHandler(script)
+	}
 	d.client = client
 	d.smtp, err = client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		if d.conn != nil {
 			_ = d.conn.Close()
 		}
-		return nil, fmt.Errorf("mail server %s: %w", net.JoinHostPort(t.conf.Host, strconv.Itoa(t.conf.Port)), err)
+		return nil, fmt.Errorf("mail server %s: %w", net.JoinHostPort(t.conf.Host, strconv.Itoa(t.conf.Port)), t.redact(err))
 	}
 	return d, nil
 }
@@ -157,6 +166,18 @@ func (t *smtpServer) test(ctx context.Context, m *message) (string, error) {
 	return script.String(), nil
 }
 
+// redact is for servers that repeat a wrong password in their answer.
+func (t *smtpServer) redact(err error) error {
+	text := err.Error()
+	for _, secret := range t.secrets() {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
+}
+
 // secrets are all the forms in which the password can appear in a conversation.
 func (t *smtpServer) secrets() []string {
 	if t.conf.Password == "" {
@@ -184,17 +205,19 @@ func (s *transcript) add(line string) {
 	}
 }
 
-// failed adds the answer or the error that ended a conversation.
-func (s *transcript) failed(err error) {
+// HandleError implements the error handler of go-mail, which does not log what
+// a server refuses.
+func (s *transcript) HandleError(_, _ string, _ *textproto.Conn, err error) error {
 	if te, ok := errors.AsType[*textproto.Error](err); ok {
-		line := fmt.Sprintf("%d %s", te.Code, te.Msg)
-		if !strings.Contains(s.String(), strings.SplitN(line, "\n", 2)[0]) {
-			s.add(line)
+		for line := range strings.SplitSeq(te.Msg, "\n") {
+			s.add(fmt.Sprintf("%d %s", te.Code, line))
 		}
-		return
 	}
-	s.add(err.Error())
+	return err
 }
+
+// failed adds the error that ended a conversation: it is not always an answer.
+func (s *transcript) failed(err error) { s.add("failed: " + err.Error()) }
 
 func (s *transcript) String() string {
 	s.mu.Lock()
