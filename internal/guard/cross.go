@@ -202,7 +202,7 @@ func subjectText(s warder.Subject) string {
 	case s.Account != "":
 		return "account " + accountText(s.Account) + " from unknown sources"
 	case s.Realm != "":
-		return s.Realm
+		return "realm " + s.Realm
 	case s.IP.IsValid():
 		return prefixText(s.IP)
 	}

@@ -247,14 +247,11 @@ func (g *Guard) standingDemands(r requester, now time.Time) []*Demand {
 	for _, s := range g.accountSubjects(r, now) {
 		add(s)
 	}
-	if !g.knows(r, now) {
-		add(warder.Subject{Realm: realmSubject(r.q.Realm)})
+	if r.q.Realm != "" && !g.knows(r, now) {
+		add(warder.Subject{Realm: r.q.Realm})
 	}
 	return live
 }
-
-// realmSubject names a realm in a Subject, the empty one too.
-func realmSubject(realm string) string { return "realm:" + realm }
 
 // meets reports whether a request has met a demand: a challenge by a
 // clearance, MFA by an MFA success of the account from this source within

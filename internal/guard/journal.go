@@ -395,7 +395,7 @@ type Revision struct {
 type Committed struct {
 	Revoked []Revoked
 	// History is filled for the address keys of the committed events when the
-	// journal was asked to keep it (State.History).
+	// journal was asked to keep it (Journal.History).
 	History map[netip.Prefix]History
 }
 
@@ -418,7 +418,6 @@ type State struct {
 	Good     []Good    // of the last 14 days
 	Hours    []Hour    // of the last 24 h, of addresses in Good
 	Steps    []Step    // automatic Blocks that ended within 7 days, not lifted
-	History  map[netip.Prefix]History
 	Shards   []Shard
 	Policy   *Revision // nil: none was ever saved
 	Shown    time.Time // start of the statistics, see Clear.RestartMetrics

@@ -50,9 +50,7 @@ func (g *Guard) Load(ctx context.Context) error {
 	if err := g.loadBlocks(ctx, now); err != nil {
 		return err
 	}
-	for p, h := range state.History {
-		g.applyHistory(p, h)
-	}
+	g.relearnHistory(ctx, g.force.Load().policy)
 	if err := g.restoreCounters(ctx, state.Shards, now); err != nil {
 		return err
 	}

@@ -318,6 +318,10 @@ func (g *Guard) gather(j *judgement, f *inForce, found finding) {
 		facts.Steps = make(map[warder.Subject]int, len(needs.Steps))
 		for _, s := range needs.Steps {
 			facts.Steps[s] = g.steps.count(s, j.now)
+			if facts.Source != "" && s.Account != "" && !s.IP.IsValid() {
+				s.Source = facts.Source
+				facts.Steps[s] = g.steps.count(s, j.now)
+			}
 		}
 	}
 }
