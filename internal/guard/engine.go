@@ -28,6 +28,7 @@ type Guard struct {
 	log       *slog.Logger
 	secret    []byte
 	publicURL string
+	every     time.Duration // between two ticks of the loop
 	onPolicy  func(*policy.Policy)
 
 	force      atomic.Pointer[inForce]
@@ -97,7 +98,7 @@ func New(opts Options) (*Guard, error) {
 	}
 	g := &Guard{
 		journal: opts.Journal, queue: newQueue(opts.Journal, log), log: log, secret: opts.Secret,
-		publicURL: opts.PublicURL, onPolicy: opts.OnPolicy, blocks: newBlockTable(), demands: newDemandTable(),
+		publicURL: opts.PublicURL, every: 200 * time.Millisecond, onPolicy: opts.OnPolicy, blocks: newBlockTable(), demands: newDemandTable(),
 		known: newAging(int(knownBytes / agingBytes)), mfaMet: newAging(int(knownBytes / 8 / agingBytes)),
 		forwarder: newAging(4096), sessions: newSessions(int(sessionTotal / sessionBytes)),
 		good: newGoodwill(int(knownBytes / goodBytes)), refusals: refusals{m: make(map[digest]refusalSeen)},
@@ -165,7 +166,7 @@ func (g *Guard) Run(ctx context.Context) error {
 }
 
 func (g *Guard) loop(ctx context.Context) {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(g.every)
 	defer tick.Stop()
 	n := 0
 	for {

@@ -192,17 +192,16 @@ func (g *Guard) replay(p *policy.Policy, counters *counter.Memory, item TailItem
 	if e.Arrival.Before(at) {
 		at = e.Arrival
 	}
+	facts := policy.Facts{Source: e.Source}
+	var remembered replayFacts
+	if len(e.Facts) > 0 && json.Unmarshal(e.Facts, &remembered) == nil {
+		facts.Source, facts.RecentSession, facts.Demanded = remembered.Source, remembered.RecentSession, remembered.Demanded
+	}
+	if e.Replaces != 0 {
+		g.unreplay(p, counters, e, facts)
+	}
 	if e.Eligible {
-		facts := policy.Facts{Source: e.Source}
-		var remembered replayFacts
-		if len(e.Facts) > 0 && json.Unmarshal(e.Facts, &remembered) == nil {
-			facts.Source, facts.RecentSession, facts.Demanded = remembered.Source, remembered.RecentSession, remembered.Demanded
-		}
-		hits := p.Hits(&e.Event, &facts, at, e.Seq)
-		if e.Replaces != 0 {
-			g.unreplay(p, counters, e, facts)
-		}
-		if len(hits) > 0 {
+		if hits := p.Hits(&e.Event, &facts, at, e.Seq); len(hits) > 0 {
 			plain := make([]counter.Hit, len(hits))
 			for i := range hits {
 				plain[i] = hits[i].Hit
