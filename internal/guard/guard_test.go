@@ -518,14 +518,14 @@ func TestMFADemandIsMetLong(t *testing.T) {
 		}
 		r.want(a.Decision, warder.MFA, warder.DemandStanding)
 		r.settle(a, warder.Success)
-		if len(r.j.sessions) != 0 || len(r.j.known) != 0 {
+		if len(r.j.peek().sessions) != 0 || len(r.j.peek().known) != 0 {
 			t.Error("the password alone completed a sign-in that MFA was demanded for")
 		}
 		mfa := succeed(attacker, "alice")
 		mfa.Name, mfa.Session = warder.MFASuccess, "s1"
 		r.report(mfa)
 		r.want(r.Check(r.app, &q), warder.Allow, warder.OK)
-		if _, ok := r.j.sessions["s1"]; !ok {
+		if _, ok := r.j.peek().sessions["s1"]; !ok {
 			t.Error("MFA_SUCCESS did not complete the sign-in")
 		}
 		time.Sleep(25 * time.Hour)
@@ -719,7 +719,7 @@ func TestSharedAddressIsSpared(t *testing.T) {
 		if d.RetryAfter == nil || *d.RetryAfter != 900 {
 			t.Errorf("the block of a shared address lasts %v, want 900 s", d.RetryAfter)
 		}
-		alert := r.j.alerts[len(r.j.alerts)-1]
+		alert := r.j.lastAlert()
 		if alert.GoodAccounts != 37 || alert.Block.Cut != policy.CutShared {
 			t.Errorf("alert names %d accounts and cut %q", alert.GoodAccounts, alert.Block.Cut)
 		}
@@ -739,7 +739,7 @@ func TestProxyIsSuspectedNotBlocked(t *testing.T) {
 			t.Errorf("degraded: %+v", d)
 		}
 		kinds := map[string]int{}
-		for _, a := range r.j.alerts {
+		for _, a := range r.j.peek().alerts {
 			kinds[a.Kind]++
 		}
 		if kinds[AlertSuspect] != 1 {
@@ -789,8 +789,8 @@ func TestHijackedSessionEnds(t *testing.T) {
 		if n := len(r.j.named(warder.SessionHijackSuspected)); n != 1 {
 			t.Errorf("%d hijack events, want 1", n)
 		}
-		if len(r.j.revoked) != 1 || r.j.revoked[0].Session != "sess-1" {
-			t.Errorf("revocations: %+v", r.j.revoked)
+		if len(r.j.peek().revoked) != 1 || r.j.peek().revoked[0].Session != "sess-1" {
+			t.Errorf("revocations: %+v", r.j.peek().revoked)
 		}
 	})
 }
@@ -924,8 +924,8 @@ func TestProviderRefusesBeforeAnySignIn(t *testing.T) {
 		}
 		r.want(r.check("10.0.0.2"), warder.Allow, warder.OK) // ourselves
 		time.Sleep(time.Second)
-		if len(r.j.refusals) != 1 || r.j.refusals[0].Reference != d.Reference {
-			t.Errorf("refusals: %+v", r.j.refusals)
+		if len(r.j.peek().refusals) != 1 || r.j.peek().refusals[0].Reference != d.Reference {
+			t.Errorf("refusals: %+v", r.j.peek().refusals)
 		}
 		// A refusal by a feed is no Block and never becomes one.
 		for range 6 {
@@ -961,8 +961,8 @@ func TestRefusalsAreCountedOnTheBlock(t *testing.T) {
 			r.check(attacker)
 		}
 		time.Sleep(10 * time.Second)
-		if r.j.hits[id] != 1000 {
-			t.Errorf("%d refusals on the block, want 1000", r.j.hits[id])
+		if r.j.peek().hits[id] != 1000 {
+			t.Errorf("%d refusals on the block, want 1000", r.j.peek().hits[id])
 		}
 		if n := len(r.j.named(warder.SuspiciousIP)); n != 1 {
 			t.Errorf("%d events for a thousand refusals in one minute, want 1", n)

@@ -3,12 +3,11 @@ package guard
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/warderhq/warder"
 )
 
 // memJournal is a journal that forgets at the end of the test and can be made
@@ -274,4 +273,23 @@ func (m *memJournal) counts() (blocks, alerts, audits int) {
 	return len(m.blocks), len(m.alerts), len(m.audit)
 }
 
-var _ = warder.Allow
+// journaled is a copy of what tests look at.
+type journaled struct {
+	alerts   []*Alert
+	sessions map[string]Session
+	known    []Known
+	hits     map[string]int64
+	refusals []Refusal
+	revoked  []Revoked
+}
+
+func (m *memJournal) peek() journaled {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return journaled{slices.Clone(m.alerts), maps.Clone(m.sessions), slices.Clone(m.known), maps.Clone(m.hits), slices.Clone(m.refusals), slices.Clone(m.revoked)}
+}
+
+func (m *memJournal) lastAlert() *Alert {
+	alerts := m.peek().alerts
+	return alerts[len(alerts)-1]
+}
