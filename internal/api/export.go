@@ -17,8 +17,8 @@ import (
 	"github.com/warderhq/warder/internal/store"
 )
 
-// exportFormat is how an export is written.
-type exportFormat struct {
+// ExportFormat is how an export is written.
+type ExportFormat struct {
 	Format string `query:"format" enum:"csv,ndjson,json" default:"csv"`
 }
 
@@ -31,8 +31,8 @@ func (s *Server) manageExports() {
 	db := s.opts.Store
 	export(s, "events", "Export events", eventColumns,
 		func(in *struct {
-			eventQuery
-			exportFormat
+			EventQuery
+			ExportFormat
 		},
 		) (func(context.Context, func(any, []string) error) error, string, error) {
 			f, err := in.filter()
@@ -44,12 +44,12 @@ func (s *Server) manageExports() {
 			}, in.Format, err
 		})
 	blocks := func(cells func(*BlockView) []string) func(in *struct {
-		blockQuery
-		exportFormat
+		BlockQuery
+		ExportFormat
 	}) (func(context.Context, func(any, []string) error) error, string, error) {
 		return func(in *struct {
-			blockQuery
-			exportFormat
+			BlockQuery
+			ExportFormat
 		},
 		) (func(context.Context, func(any, []string) error) error, string, error) {
 			now := time.Now()
@@ -66,8 +66,8 @@ func (s *Server) manageExports() {
 	export(s, "report", "The suspicious-address report, one line for each block", reportColumns, blocks(reportCells))
 	export(s, "audit", "Export the audit trail", auditColumns,
 		func(in *struct {
-			auditQuery
-			exportFormat
+			AuditQuery
+			ExportFormat
 		},
 		) (func(context.Context, func(any, []string) error) error, string, error) {
 			f, err := in.filter()

@@ -215,13 +215,13 @@ func seconds(f *warder.Faults, location string, n int64) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// paging is the part of a list that is asked for.
-type paging struct {
+// Paging is the part of a list that is asked for.
+type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Items at most."`
 	Cursor string `query:"cursor" maxLength:"512" doc:"The next of the part before."`
 }
 
-func (p paging) page() store.Page { return store.Page{Cursor: p.Cursor, Limit: p.Limit} }
+func (p Paging) page() store.Page { return store.Page{Cursor: p.Cursor, Limit: p.Limit} }
 
 // door is what stands before every management handler: strict queries, and
 // repeats of a call with an Idempotency-Key.

@@ -20,8 +20,8 @@ const (
 	maxLift       = 10000 // blocks lifted by one filter
 )
 
-// blockQuery is the filter that the list, the export and lifting share.
-type blockQuery struct {
+// BlockQuery is the filter that the list, the export and lifting share.
+type BlockQuery struct {
 	State    string    `query:"state" enum:"active,expired,lifted,observed,all" default:"all"`
 	From     time.Time `query:"from" doc:"Blocked at or after this time."`
 	To       time.Time `query:"to" doc:"Blocked before this time."`
@@ -34,7 +34,7 @@ type blockQuery struct {
 	Q        string    `query:"q" maxLength:"256" doc:"Exact id, reference, address or account; else the beginning of an account."`
 }
 
-func (q *blockQuery) filter(now time.Time) (store.BlockFilter, error) {
+func (q *BlockQuery) filter(now time.Time) (store.BlockFilter, error) {
 	var faults warder.Faults
 	f := store.BlockFilter{
 		Now: now, State: q.State, From: q.From.UTC(), To: q.To.UTC(), Account: q.Account, Event: q.Event,
@@ -146,15 +146,15 @@ type ImportFault struct {
 	Message string `json:"message"`
 }
 
-type blockID struct {
+type BlockPath struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
 func (s *Server) manageBlocks() {
 	db, g := s.opts.Store, s.opts.Guard
 	type blockList struct {
-		blockQuery
-		paging
+		BlockQuery
+		Paging
 	}
 	register(s, "GET /v1/blocks", "list-blocks", "Blocks, latest first: the suspicious-address report", 0,
 		func(ctx context.Context, in *blockList) (Items[BlockView], error) {
@@ -168,7 +168,7 @@ func (s *Server) manageBlocks() {
 			return Items[BlockView]{Items: views(list.Items, view), Next: list.Next}, err
 		})
 	register(s, "GET /v1/blocks/{id}", "get-block", "One block with its evidence", 0,
-		func(ctx context.Context, in *blockID) (BlockView, error) {
+		func(ctx context.Context, in *BlockPath) (BlockView, error) {
 			b, err := db.Block(ctx, in.ID)
 			if err != nil {
 				return BlockView{}, err
@@ -194,7 +194,7 @@ func (s *Server) manageBlocks() {
 		})
 	register(s, "PATCH /v1/blocks/{id}", "edit-block", "Review a block, note something on it, change its end", 0,
 		func(ctx context.Context, in *struct {
-			blockID
+			BlockPath
 			Body EditBlockBody
 		},
 		) (BlockView, error) {
@@ -202,7 +202,7 @@ func (s *Server) manageBlocks() {
 		})
 	register(s, "DELETE /v1/blocks/{id}", "lift-block", "Lift a block", 0,
 		func(ctx context.Context, in *struct {
-			blockID
+			BlockPath
 			Body LiftBody
 		},
 		) (Lifted, error) {
@@ -216,7 +216,7 @@ func (s *Server) manageBlocks() {
 	register(s, "POST /v1/blocks/lift", "lift-blocks", "Lift the blocks of an address, or all that a filter selects", 0,
 		func(ctx context.Context, in *body[LiftManyBody]) (Lifted, error) { return s.liftMany(ctx, &in.Body) })
 	register(s, "GET /v1/demands", "list-demands", "Standing demands of a challenge or MFA", 0,
-		func(ctx context.Context, in *paging) (Items[DemandView], error) {
+		func(ctx context.Context, in *Paging) (Items[DemandView], error) {
 			list, err := db.ListDemands(ctx, time.Now(), in.page())
 			return Items[DemandView]{Items: views(list.Items, newDemandView), Next: list.Next}, err
 		})

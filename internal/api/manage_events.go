@@ -10,8 +10,8 @@ import (
 	"github.com/warderhq/warder/internal/store"
 )
 
-// eventQuery is the filter that lists, statistics and exports of events share.
-type eventQuery struct {
+// EventQuery is the filter that lists, statistics and exports of events share.
+type EventQuery struct {
 	From     time.Time `query:"from" doc:"Events at or after this time."`
 	To       time.Time `query:"to" doc:"Events before this time."`
 	Name     []string  `query:"name" maxItems:"32" doc:"Names, separated by commas."`
@@ -23,7 +23,7 @@ type eventQuery struct {
 	Q        string    `query:"q" maxLength:"256" doc:"Exact id, reference, address or account; else the beginning of an account or path."`
 }
 
-func (q *eventQuery) filter() (store.EventFilter, error) {
+func (q *EventQuery) filter() (store.EventFilter, error) {
 	var faults warder.Faults
 	f := store.EventFilter{
 		From: q.From.UTC(), To: q.To.UTC(), Account: q.Account, Realm: q.Realm, Rule: q.Rule, Q: q.Q,
@@ -54,12 +54,17 @@ func checkSpan(f *warder.Faults, from, to time.Time) {
 	}
 }
 
+// TrendView is a trend.
+type TrendView struct {
+	Buckets []store.Bucket `json:"buckets"`
+}
+
 // manageEvents registers what is looked up in the event log.
 func (s *Server) manageEvents() {
 	db := s.opts.Store
 	type eventList struct {
-		eventQuery
-		paging
+		EventQuery
+		Paging
 	}
 	register(s, "GET /v1/events", "list-events", "Events, latest first", 0,
 		func(ctx context.Context, in *eventList) (Items[EventView], error) {
@@ -82,19 +87,14 @@ func (s *Server) manageEvents() {
 			return newEventView(e), nil
 		})
 	type trend struct {
-		eventQuery
+		EventQuery
 		Days   int    `query:"days" minimum:"1" maximum:"400" default:"30"`
 		Bucket string `query:"bucket" enum:"day,hour" default:"day"`
 		TZ     string `query:"tz" maxLength:"64" default:"UTC" doc:"Time zone that days begin in, such as Asia/Kolkata."`
 	}
 	register(s, "GET /v1/stats/trend", "stats-trend", "Events over time by severity", 0,
-		func(ctx context.Context, in *trend) (struct {
-			Buckets []store.Bucket `json:"buckets"`
-		}, error,
-		) {
-			var out struct {
-				Buckets []store.Bucket `json:"buckets"`
-			}
+		func(ctx context.Context, in *trend) (TrendView, error) {
+			var out TrendView
 			f, err := in.filter()
 			if err != nil {
 				return out, err
@@ -110,7 +110,7 @@ func (s *Server) manageEvents() {
 			return out, err
 		})
 	register(s, "GET /v1/stats/types", "stats-types", "Events by name", 0,
-		func(ctx context.Context, in *struct{ eventQuery }) (Items[store.Count], error) {
+		func(ctx context.Context, in *struct{ EventQuery }) (Items[store.Count], error) {
 			f, err := in.filter()
 			if err != nil {
 				return Items[store.Count]{}, err
@@ -119,7 +119,7 @@ func (s *Server) manageEvents() {
 			return Items[store.Count]{Items: some(list)}, err
 		})
 	type attackers struct {
-		eventQuery
+		EventQuery
 		Limit int `query:"limit" minimum:"1" maximum:"500" default:"10"`
 	}
 	register(s, "GET /v1/stats/attackers", "stats-attackers", "Addresses with the most suspicious events", 0,
@@ -132,12 +132,12 @@ func (s *Server) manageEvents() {
 			return Items[AttackerView]{Items: views(list, newAttackerView)}, err
 		})
 	register(s, "GET /v1/stats/countries", "stats-countries", "Events by country; empty without a geographic database", 0,
-		func(_ context.Context, in *struct{ eventQuery }) (Items[store.Count], error) {
+		func(_ context.Context, in *struct{ EventQuery }) (Items[store.Count], error) {
 			_, err := in.filter()
 			return Items[store.Count]{Items: []store.Count{}}, err
 		})
 	register(s, "GET /v1/stats/summary", "stats-summary", "Figures at a glance", 0,
-		func(ctx context.Context, in *struct{ eventQuery }) (store.Summary, error) {
+		func(ctx context.Context, in *struct{ EventQuery }) (store.Summary, error) {
 			f, err := in.filter()
 			if err != nil {
 				return store.Summary{}, err
@@ -145,8 +145,8 @@ func (s *Server) manageEvents() {
 			return db.Summary(ctx, f, time.Now())
 		})
 	type auditList struct {
-		auditQuery
-		paging
+		AuditQuery
+		Paging
 	}
 	register(s, "GET /v1/audit", "list-audit", "The audit trail, latest first", 0,
 		func(ctx context.Context, in *auditList) (Items[store.AuditRow], error) {
@@ -172,8 +172,8 @@ func (s *Server) manageEvents() {
 		})
 }
 
-// auditQuery is the filter of the audit trail.
-type auditQuery struct {
+// AuditQuery is the filter of the audit trail.
+type AuditQuery struct {
 	From   time.Time `query:"from"`
 	To     time.Time `query:"to"`
 	Actor  string    `query:"actor" maxLength:"300" doc:"operator:<email>, key:<name>, cli:<uid> or warder."`
@@ -181,7 +181,7 @@ type auditQuery struct {
 	Target string    `query:"target" maxLength:"300"`
 }
 
-func (q *auditQuery) filter() (store.AuditFilter, error) {
+func (q *AuditQuery) filter() (store.AuditFilter, error) {
 	var faults warder.Faults
 	checkSpan(&faults, q.From, q.To)
 	return store.AuditFilter{From: q.From.UTC(), To: q.To.UTC(), Actor: q.Actor, Action: q.Action, Target: q.Target}, faults.Err()

@@ -137,12 +137,14 @@ func (s *Server) managePeople() {
 	s.manageOperators()
 	s.manageNotes()
 	register(s, "POST /v1/alerts/test", "test-alert", "Send a test mail and show what the mail server answered", 0,
-		func(ctx context.Context, in *body[struct {
-			To []string `json:"to,omitempty" maxItems:"20" doc:"Empty: everybody who is told of alerts."`
-		}],
-		) (Items[AlertTest], error) {
+		func(ctx context.Context, in *body[TestAlertBody]) (Items[AlertTest], error) {
 			return s.testAlert(ctx, in.Body.To)
 		})
+}
+
+// TestAlertBody says whom to send a test mail.
+type TestAlertBody struct {
+	To []string `json:"to,omitempty" maxItems:"20" doc:"Empty: everybody who is told of alerts."`
 }
 
 // AlertTest is what became of one test mail.
@@ -207,6 +209,25 @@ func newOperatorView(o *operator.Operator) OperatorView {
 	}
 }
 
+// NewOperatorBody is a person to add.
+type NewOperatorBody struct {
+	Email    string `json:"email" maxLength:"254"`
+	Role     string `json:"role" enum:"owner,admin,analyst,viewer"`
+	Password string `json:"password" maxLength:"256"`
+}
+
+// EditOperatorBody changes one thing.
+type EditOperatorBody struct {
+	Active   *bool   `json:"active,omitempty"`
+	Password *string `json:"password,omitempty" maxLength:"256"`
+}
+
+// NoteBody is a note.
+type NoteBody struct {
+	On   string `json:"on" minLength:"1" maxLength:"300" doc:"ip:203.0.113.7, account:alice, block:<id> or event:<id>."`
+	Text string `json:"text" minLength:"1" maxLength:"2000"`
+}
+
 func (s *Server) manageOperators() {
 	people := s.opts.People
 	change := func(ctx context.Context) operator.Change {
@@ -223,12 +244,7 @@ func (s *Server) manageOperators() {
 			return Items[OperatorView]{Items: views(list, newOperatorView)}, err
 		})
 	register(s, "POST /v1/operators", "create-operator", "Add a person", http.StatusCreated,
-		func(ctx context.Context, in *body[struct {
-			Email    string `json:"email" maxLength:"254"`
-			Role     string `json:"role" enum:"owner,admin,analyst,viewer"`
-			Password string `json:"password" maxLength:"256"`
-		}],
-		) (OperatorView, error) {
+		func(ctx context.Context, in *body[NewOperatorBody]) (OperatorView, error) {
 			if people == nil {
 				return OperatorView{}, missing
 			}
@@ -241,10 +257,7 @@ func (s *Server) manageOperators() {
 	register(s, "PATCH /v1/operators/{id}", "edit-operator", "Switch a person on or off, or give a new password; by id or e-mail address", 0,
 		func(ctx context.Context, in *struct {
 			ID   string `path:"id" maxLength:"254"`
-			Body struct {
-				Active   *bool   `json:"active,omitempty"`
-				Password *string `json:"password,omitempty" maxLength:"256"`
-			}
+			Body EditOperatorBody
 		},
 		) (OperatorView, error) {
 			if people == nil {
@@ -279,18 +292,14 @@ func (s *Server) manageNotes() {
 	register(s, "GET /v1/notes", "list-notes", "What people noted, latest first", 0,
 		func(ctx context.Context, in *struct {
 			On string `query:"on" maxLength:"300" doc:"What it was noted on: ip:203.0.113.7, account:alice, block:<id>, event:<id>."`
-			paging
+			Paging
 		},
 		) (Items[store.Note], error) {
 			list, err := db.Notes(ctx, in.On, in.page())
 			return Items[store.Note]{Items: some(list.Items), Next: list.Next}, err
 		})
 	register(s, "POST /v1/notes", "create-note", "Note something", http.StatusCreated,
-		func(ctx context.Context, in *body[struct {
-			On   string `json:"on" minLength:"1" maxLength:"300"`
-			Text string `json:"text" minLength:"1" maxLength:"2000"`
-		}],
-		) (store.Note, error) {
+		func(ctx context.Context, in *body[NoteBody]) (store.Note, error) {
 			var f warder.Faults
 			checkText(&f, "body.on", in.Body.On, 300, false)
 			checkText(&f, "body.text", in.Body.Text, maxNote, true)

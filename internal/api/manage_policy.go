@@ -32,6 +32,13 @@ func newRevisionView(r *guard.Revision) RevisionView {
 	return RevisionView{Revision: r.N, Time: maybe(r.Time), By: r.By, Comment: r.Comment}
 }
 
+// PresetView is a ready-made policy.
+type PresetView struct {
+	Name     string           `json:"name"`
+	Document *policy.Document `json:"document"`
+	YAML     string           `json:"yaml"`
+}
+
 // policyAnswer is a document as it is, with the revision as its tag.
 type policyAnswer struct {
 	ContentType string `header:"Content-Type"`
@@ -40,8 +47,13 @@ type policyAnswer struct {
 	Body        []byte
 }
 
-// policyBody is a document as it comes.
-type policyBody struct {
+// RevisionPath names a version of the policy.
+type RevisionPath struct {
+	N int64 `path:"n" minimum:"1"`
+}
+
+// PolicyBody is a document as it comes.
+type PolicyBody struct {
 	ContentType string `header:"Content-Type"`
 	RawBody     []byte `contentType:"application/yaml"`
 }
@@ -73,7 +85,7 @@ func (s *Server) managePolicy() {
 	type put struct {
 		IfMatch string `header:"If-Match" doc:"The ETag that was read; 412 if the policy was changed meanwhile."`
 		Comment string `query:"comment" maxLength:"500"`
-		policyBody
+		PolicyBody
 	}
 	registerRaw(s, "PUT /v1/policy", "put-policy", "Put a policy in force (JSON or YAML, by Content-Type)", 0,
 		func(ctx context.Context, in *put) (*revisionAnswer, error) {
@@ -89,22 +101,19 @@ func (s *Server) managePolicy() {
 			if err := f.Err(); err != nil {
 				return nil, err
 			}
-			d, err := parsePolicy(in.policyBody)
+			d, err := parsePolicy(in.PolicyBody)
 			if err != nil {
 				return nil, err
 			}
 			return setPolicy(ctx, g, d, in.Comment, n)
 		})
 	register(s, "GET /v1/policy/revisions", "list-policy-revisions", "Versions of the policy, latest first", 0,
-		func(ctx context.Context, in *paging) (Items[RevisionView], error) {
+		func(ctx context.Context, in *Paging) (Items[RevisionView], error) {
 			list, err := db.PolicyRevisions(ctx, in.page())
 			return Items[RevisionView]{Items: views(list.Items, newRevisionView), Next: list.Next}, err
 		})
-	type number struct {
-		N int64 `path:"n" minimum:"1"`
-	}
 	register(s, "GET /v1/policy/revisions/{n}", "get-policy-revision", "One version of the policy", 0,
-		func(ctx context.Context, in *number) (RevisionView, error) {
+		func(ctx context.Context, in *RevisionPath) (RevisionView, error) {
 			r, err := db.PolicyRevision(ctx, in.N)
 			if err != nil {
 				return RevisionView{}, err
@@ -115,7 +124,7 @@ func (s *Server) managePolicy() {
 		})
 	registerRaw(s, "POST /v1/policy/revisions/{n}/restore", "restore-policy-revision", "Put an earlier version in force again", 0,
 		func(ctx context.Context, in *struct {
-			number
+			RevisionPath
 			IfMatch string `header:"If-Match"`
 		},
 		) (*revisionAnswer, error) {
@@ -136,30 +145,25 @@ func (s *Server) managePolicy() {
 			}
 			return setPolicy(ctx, g, d, "restored revision "+strconv.FormatInt(in.N, 10), n)
 		})
-	type preset struct {
-		Name     string           `json:"name"`
-		Document *policy.Document `json:"document"`
-		YAML     string           `json:"yaml"`
-	}
 	register(s, "GET /v1/policy/presets", "list-policy-presets", "Ready-made policies", 0,
-		func(_ context.Context, _ *struct{}) (Items[preset], error) {
-			out := Items[preset]{Items: []preset{}}
+		func(_ context.Context, _ *struct{}) (Items[PresetView], error) {
+			out := Items[PresetView]{Items: []PresetView{}}
 			for _, name := range policy.Presets() {
 				d, err := policy.Preset(name)
 				if err != nil {
 					return out, err
 				}
-				out.Items = append(out.Items, preset{Name: name, Document: d, YAML: string(d.YAML())})
+				out.Items = append(out.Items, PresetView{Name: name, Document: d, YAML: string(d.YAML())})
 			}
 			return out, nil
 		})
 	register(s, "POST /v1/policy/preview", "preview-policy", "What a policy would have done to the last days", 0,
 		func(ctx context.Context, in *struct {
 			Days int `query:"days" minimum:"1" maximum:"90" default:"7"`
-			policyBody
+			PolicyBody
 		},
 		) (Preview, error) {
-			d, err := parsePolicy(in.policyBody)
+			d, err := parsePolicy(in.PolicyBody)
 			if err != nil {
 				return Preview{}, err
 			}
@@ -200,7 +204,7 @@ func matched(header string) (int64, error) {
 
 // parsePolicy reads a document that came as JSON or YAML. The parser is the
 // one for YAML, of which JSON is a part; JSON must be strict besides.
-func parsePolicy(in policyBody) (*policy.Document, error) {
+func parsePolicy(in PolicyBody) (*policy.Document, error) {
 	media, _, err := mime.ParseMediaType(in.ContentType)
 	if err != nil {
 		media = ""

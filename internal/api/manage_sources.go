@@ -110,7 +110,6 @@ type AddressProfile struct {
 	Sessions []SessionView `json:"sessions"`
 	Accounts []KnownView   `json:"accounts" doc:"Accounts that completed sign-ins from there in 14 days."`
 	Events   []EventView   `json:"recent_events"`
-	Geo      *struct{}     `json:"geo" doc:"null without a geographic database."`
 }
 
 // AccountProfile is everything about one account.
@@ -124,16 +123,22 @@ type AccountProfile struct {
 	Events   []EventView   `json:"recent_events"`
 }
 
+// MarkBody is a judgement of an address.
+type MarkBody struct {
+	Fraudulent bool   `json:"fraudulent"`
+	Note       string `json:"note,omitempty" maxLength:"2000"`
+}
+
 func (s *Server) manageSources() {
 	db, g := s.opts.Store, s.opts.Guard
-	type ipPath struct {
+	type AddressPath struct {
 		IP string `path:"ip" maxLength:"64"`
 	}
 	register(s, "GET /v1/ips", "list-ips", "Addresses, last seen first", 0,
 		func(ctx context.Context, in *struct {
 			Suspicious bool   `query:"suspicious" doc:"Only those that did something suspicious."`
 			IP         string `query:"ip" maxLength:"64"`
-			paging
+			Paging
 		},
 		) (Items[AddressView], error) {
 			var f warder.Faults
@@ -145,7 +150,7 @@ func (s *Server) manageSources() {
 			return Items[AddressView]{Items: views(list.Items, newAddressView), Next: list.Next}, err
 		})
 	register(s, "GET /v1/ips/{ip}", "get-ip", "Everything about one address", 0,
-		func(ctx context.Context, in *ipPath) (AddressProfile, error) {
+		func(ctx context.Context, in *AddressPath) (AddressProfile, error) {
 			a, err := pathAddr(in.IP)
 			if err != nil {
 				return AddressProfile{}, err
@@ -154,11 +159,8 @@ func (s *Server) manageSources() {
 		})
 	registerRaw(s, "POST /v1/ips/{ip}/mark", "mark-ip", "Mark an address as fraudulent, or not", http.StatusNoContent,
 		func(ctx context.Context, in *struct {
-			ipPath
-			Body struct {
-				Fraudulent bool   `json:"fraudulent"`
-				Note       string `json:"note,omitempty" maxLength:"2000"`
-			}
+			AddressPath
+			Body MarkBody
 		},
 		) (*struct{}, error) {
 			a, err := pathAddr(in.IP)
@@ -177,7 +179,7 @@ func (s *Server) manageSources() {
 			Suspicious bool   `query:"suspicious"`
 			Realm      string `query:"realm" maxLength:"64"`
 			Q          string `query:"q" maxLength:"256" doc:"Beginning of the account."`
-			paging
+			Paging
 		},
 		) (Items[AccountView], error) {
 			list, err := db.ListAccounts(ctx, store.AccountFilter{Suspicious: in.Suspicious, Realm: in.Realm, Q: in.Q}, in.page())
@@ -282,6 +284,24 @@ func (s *Server) accountProfile(ctx context.Context, realm, account string) (Acc
 	return p, nil
 }
 
+// RevokeBody names the sessions to end: exactly one of session, account and
+// ip.
+type RevokeBody struct {
+	Session string `json:"session,omitempty" maxLength:"256"`
+	Account string `json:"account,omitempty" maxLength:"256"`
+	Realm   string `json:"realm,omitempty" maxLength:"64" doc:"Of the account."`
+	IP      string `json:"ip,omitempty" maxLength:"64"`
+	Reason  string `json:"reason,omitempty" maxLength:"500"`
+}
+
+// ClearBody says which counters to empty; all empty means all of them.
+type ClearBody struct {
+	IP             string `json:"ip,omitempty" maxLength:"64"`
+	Account        string `json:"account,omitempty" maxLength:"256"`
+	Realm          string `json:"realm,omitempty" maxLength:"64"`
+	RestartMetrics bool   `json:"restart_metrics,omitempty" doc:"Statistics start anew from here."`
+}
+
 // RevokedAnswer lists the sessions that a call ended.
 type RevokedAnswer struct {
 	Items []guard.Revoked `json:"items"`
@@ -295,7 +315,7 @@ func (s *Server) manageSessions() {
 			Realm   string `query:"realm" maxLength:"64"`
 			IP      string `query:"ip" maxLength:"64"`
 			Live    bool   `query:"live" doc:"Only those not revoked."`
-			paging
+			Paging
 		},
 		) (Items[SessionView], error) {
 			var f warder.Faults
@@ -307,14 +327,7 @@ func (s *Server) manageSessions() {
 			return Items[SessionView]{Items: views(list.Items, newSessionView), Next: list.Next}, err
 		})
 	register(s, "POST /v1/sessions/revoke", "revoke-sessions", "End sessions: one, those of an account, or those of an address", 0,
-		func(ctx context.Context, in *body[struct {
-			Session string `json:"session,omitempty" maxLength:"256"`
-			Account string `json:"account,omitempty" maxLength:"256"`
-			Realm   string `json:"realm,omitempty" maxLength:"64" doc:"Of the account."`
-			IP      string `json:"ip,omitempty" maxLength:"64"`
-			Reason  string `json:"reason,omitempty" maxLength:"500"`
-		}],
-		) (RevokedAnswer, error) {
+		func(ctx context.Context, in *body[RevokeBody]) (RevokedAnswer, error) {
 			b := &in.Body
 			var f warder.Faults
 			ways := 0
@@ -340,13 +353,7 @@ func (s *Server) manageSessions() {
 			return RevokedAnswer{Items: some(list)}, inBody(err)
 		})
 	registerRaw(s, "POST /v1/counters/clear", "clear-counters", "Empty counters of an address, an account, or all; lifts no block", http.StatusNoContent,
-		func(ctx context.Context, in *body[struct {
-			IP             string `json:"ip,omitempty" maxLength:"64"`
-			Account        string `json:"account,omitempty" maxLength:"256"`
-			Realm          string `json:"realm,omitempty" maxLength:"64"`
-			RestartMetrics bool   `json:"restart_metrics,omitempty" doc:"Statistics start anew from here."`
-		}],
-		) (*struct{}, error) {
+		func(ctx context.Context, in *body[ClearBody]) (*struct{}, error) {
 			b := &in.Body
 			var f warder.Faults
 			checkText(&f, "body.account", b.Account, warder.MaxAccount, false)
