@@ -100,17 +100,20 @@ func (b *LiftBody) parse() (guard.Lift, error) {
 // LiftManyBody lifts the blocks of an address, or all that a filter selects.
 type LiftManyBody struct {
 	LiftBody
-	IDs    []string `json:"ids,omitempty" maxItems:"10000"`
-	IP     string   `json:"ip,omitempty" maxLength:"64" doc:"All blocks whose subject is this address or prefix."`
-	Filter *struct {
-		From   time.Time `json:"from,omitzero"`
-		To     time.Time `json:"to,omitzero"`
-		Within string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
-		Rule   string    `json:"rule,omitempty" maxLength:"64"`
-		Event  string    `json:"event,omitempty" maxLength:"64"`
-		Source string    `json:"source,omitempty" enum:"rule,manual,import"`
-		Q      string    `json:"q,omitempty" maxLength:"256"`
-	} `json:"filter,omitempty" doc:"All live blocks that match every given field."`
+	IDs    []string    `json:"ids,omitempty" maxItems:"10000"`
+	IP     string      `json:"ip,omitempty" maxLength:"64" doc:"All blocks whose subject is this address or prefix."`
+	Filter *LiftFilter `json:"filter,omitempty" doc:"All live blocks that match every given field."`
+}
+
+// LiftFilter selects live blocks.
+type LiftFilter struct {
+	From   time.Time `json:"from,omitzero"`
+	To     time.Time `json:"to,omitzero"`
+	Within string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
+	Rule   string    `json:"rule,omitempty" maxLength:"64"`
+	Event  string    `json:"event,omitempty" maxLength:"64"`
+	Source string    `json:"source,omitempty" enum:"rule,manual,import"`
+	Q      string    `json:"q,omitempty" maxLength:"256"`
 }
 
 // Lifted is the answer to lifting.

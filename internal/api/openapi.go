@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -219,6 +220,9 @@ func (s *Server) describe() error {
 		}
 		doc.AddOperation(op)
 	}
+	for _, schema := range reg.Map() {
+		spell(schema)
+	}
 	for _, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 			finish(op, problem)
@@ -242,12 +246,36 @@ func idempotencyParam() *huma.Param {
 	}
 }
 
+// words are the values that fields of these names have wherever they stand.
+var words = map[string][]any{
+	"action":   {"allow", "challenge", "mfa", "block"},
+	"severity": {"info", "warning", "high", "critical"},
+	"worst":    {"info", "warning", "high", "critical"},
+	"mode":     {"off", "observe", "enforce"},
+	"role":     {"owner", "admin", "analyst", "viewer"},
+}
+
+// spell lists the values of words, which huma sees as texts.
+func spell(schema *huma.Schema) {
+	for name, p := range schema.Properties {
+		// An audit row's action is another word.
+		if list := words[name]; list != nil && p.Type == "string" && p.Enum == nil && schema.Properties["actor"] == nil {
+			p.Enum = list
+		}
+	}
+}
+
 func lengthOf(n int) *int { return &n }
 
 // finish says of a management call what all of them have in common.
 func finish(op *huma.Operation, problem *huma.Schema) {
 	if op == nil {
 		return
+	}
+	op.Parameters = slices.DeleteFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "Content-Type" || p.Name == "Accept" })
+	if op.RequestBody != nil && op.RequestBody.Content["application/yaml"] != nil {
+		op.RequestBody.Content["application/yaml"].Schema = &huma.Schema{Type: "string"}
+		op.RequestBody.Content["application/json"] = &huma.MediaType{Schema: &huma.Schema{Ref: "#/components/schemas/Document"}}
 	}
 	for status, r := range op.Responses {
 		if status == "default" {
