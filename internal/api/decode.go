@@ -35,6 +35,7 @@ type reader struct {
 	dec    *jsontext.Decoder
 	err    *Problem
 	faults warder.Faults
+	root   string // location of the text
 	where  string // location of the object being read, without its fields
 	index  int    // >= 0: where is the location of an array, index its element
 	unq    []byte
@@ -50,7 +51,7 @@ func newReader() *reader {
 
 // reset makes r ready to decode what is in buf.
 func (r *reader) reset(where string) {
-	r.err, r.faults, r.where, r.index = nil, nil, where, -1
+	r.err, r.faults, r.root, r.where, r.index = nil, nil, where, where, -1
 }
 
 func (r *reader) free() {
@@ -124,7 +125,7 @@ func (r *reader) end() {
 	}
 	if _, err := r.dec.ReadToken(); err != io.EOF {
 		if err == nil {
-			r.err = fault(http.StatusBadRequest, r.where, "has something after the end of its JSON")
+			r.err = fault(http.StatusBadRequest, r.root, "has something after the end of its JSON")
 			return
 		}
 		r.broken(err)
@@ -151,9 +152,10 @@ func (r *reader) broken(err error) {
 // pointer writes a JSON pointer the way that locations are written here.
 func (r *reader) pointer(p jsontext.Pointer) string {
 	var b strings.Builder
-	b.WriteString(r.where)
+	b.WriteString(r.root)
+	depth := 0
 	for token := range p.Tokens() {
-		if b.Len() > 200 {
+		if depth++; depth > 8 {
 			b.WriteString("...")
 			break
 		}

@@ -232,6 +232,7 @@ func (s *Server) eventLines(w http.ResponseWriter, r *http.Request, c *caller, k
 func (r *reader) line(index int, long bool, now time.Time, key string, limit int64) guard.Incoming {
 	r.reset("body")
 	r.index = index
+	r.root = r.at("")
 	if long {
 		return guard.Incoming{Faults: warder.Faults{{
 			Location: r.at(""), Message: "must be at most " + strconv.FormatInt(limit, 10) + " bytes",

@@ -258,6 +258,9 @@ var words = map[string][]any{
 // spell lists the values of words, which huma sees as texts.
 func spell(schema *huma.Schema) {
 	for name, p := range schema.Properties {
+		if p.Type == "array" {
+			p.Nullable = false // ours are empty, never null
+		}
 		// An audit row's action is another word.
 		if list := words[name]; list != nil && p.Type == "string" && p.Enum == nil && schema.Properties["actor"] == nil {
 			p.Enum = list
