@@ -46,7 +46,7 @@ type ticketState = atomic.Uint32
 // What a reservation costs besides its cells, in bytes; measured.
 const (
 	ticketBytes = int64(unsafe.Sizeof(Ticket{})) + 112 + 64 // its channel, its places in maps
-	slotBytes   = int64(unsafe.Sizeof(slot{})+unsafe.Sizeof(line{})+unsafe.Sizeof(held{})) + 48
+	slotBytes   = int64(unsafe.Sizeof(slot{})+unsafe.Sizeof(line{})+unsafe.Sizeof(held{})) + 16
 )
 
 func (t *Ticket) cost() int64 {

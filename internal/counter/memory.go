@@ -139,9 +139,7 @@ func (m *Memory) Fresh() *Memory { return newMemory(m.opts, m.digest.salt) }
 func (m *Memory) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.full && m.high < m.blocks()*7/8 {
-		m.full = false
-	}
+	m.full = m.full && m.dear() >= m.blocks()*7/8
 	return Stats{
 		Keys:       m.keys,
 		Bytes:      int64(len(m.chunks))*chunkBytes + 4*int64(len(m.keyBuckets)+len(m.tagBuckets)) + m.booked,
@@ -152,6 +150,16 @@ func (m *Memory) Stats() Stats {
 		Held:       len(m.tickets) - m.waiting,
 		Waiters:    m.waiting,
 	}
+}
+
+// dear is how many blocks are of counters that must not, or should not, be
+// forgotten.
+func (m *Memory) dear() int {
+	n := m.high
+	for i := range m.lines {
+		n += 1 + int(m.cell(i).n)
+	}
+	return n
 }
 
 // begin locks m for one operation and end closes it: it grants what became

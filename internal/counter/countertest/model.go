@@ -20,6 +20,7 @@ type Model struct {
 	scores   map[counter.Key]points
 	tickets  map[string]*booking
 	queue    []*booking // waiting, in the order of arrival
+	granted  time.Time  // when the queue was last gone through
 	retries  map[*counter.Ticket]bool
 	hits     int
 }
@@ -205,6 +206,7 @@ func (m *Model) blocked(b *booking, before []*booking) bool {
 // grant looks for somebody in line who can have what he waits for.
 func (m *Model) grant(now time.Time) {
 	m.advance(now)
+	m.granted = now
 	for i := 0; i < len(m.queue); i++ {
 		if b := m.queue[i]; !m.blocked(b, m.queue[:i]) {
 			m.queue = slices.Delete(m.queue, i, i+1)
@@ -240,7 +242,9 @@ func (m *Model) Reserve(_ context.Context, now time.Time, id string, hits []coun
 	for _, h := range hits {
 		m.tally(h)
 	}
-	m.grant(now)
+	if !now.Equal(m.granted) { // else nothing has become free
+		m.grant(now)
+	}
 	b := &booking{hits: slices.Clone(hits)}
 	b.ticket, b.ready = counter.NewTicket(id)
 	if !m.blocked(b, m.queue) {
