@@ -153,11 +153,11 @@ func (m *Memory) Carry(from *Memory) {
 			from.finish(t, ticketRetry)
 			continue
 		}
-		if m.digest.salt != from.digest.salt || m.tickets[t.ID] != nil {
-			continue
-		}
-		moved := t.slots[:0]
+		var moved []slot
 		for _, s := range t.slots {
+			if m.digest.salt != from.digest.salt || m.tickets[t.ID] != nil {
+				break
+			}
 			old := from.cell(s.line.cell)
 			i := m.find(old.id)
 			if i == 0 {
@@ -168,13 +168,14 @@ func (m *Memory) Carry(from *Memory) {
 			m.lift(&m.order, i)
 			moved = append(moved, slot{m.pin(i), s.member})
 		}
-		t.slots = moved
-		m.hold(t)
-		m.book(t)
+		from.finish(t, ticketOver)
+		if len(moved) > 0 {
+			t.slots = moved
+			m.hold(t)
+			m.book(t)
+		}
 	}
-	clear(from.tickets)
-	clear(from.lines)
-	from.work, from.waiting, from.booked = nil, 0, 0
+	from.grant()
 }
 
 // pin returns the line of a cell, which is never evicted while it has one.
