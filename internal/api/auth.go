@@ -123,6 +123,14 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// PeerUID is the user id of the process at the other end of the socket that a
+// request came through, as ConnContext noted it. It is for handlers that are
+// served beside this package's own.
+func PeerUID(ctx context.Context) (uid int, ok bool) {
+	uid, ok = ctx.Value(peerContext{}).(int)
+	return uid, ok
+}
+
 // admit lets a request through to h if its sender may use the route.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, row *route, h callerHandler) {
 	if row.open {
