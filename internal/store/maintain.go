@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -287,7 +288,7 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("back up to %s: the file exists already", path)
 	}
-	if _, err := d.readDB.ExecContext(ctx, "VACUUM INTO $1", path); err != nil {
+	if err := d.vacuumInto(ctx, path); err != nil {
 		_ = os.Remove(path)
 		return fmt.Errorf("back up to %s: %w", path, translate(err))
 	}
@@ -300,6 +301,28 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("back up to %s: %w", path, err)
 	}
 	return nil
+}
+
+// vacuumInto copies the database on a reading connection, so that writers go
+// on. Such a connection refuses every write, also to the copy; it is let for
+// this one statement.
+func (d *DB) vacuumInto(ctx context.Context, path string) (err error) {
+	c, err := d.readDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if _, offErr := c.ExecContext(context.WithoutCancel(ctx), "PRAGMA query_only = 1"); offErr != nil {
+			// A reader that may write must not go back among the others.
+			_ = c.Raw(func(any) error { return driver.ErrBadConn })
+		}
+		err = errors.Join(err, c.Close())
+	}()
+	if _, err := c.ExecContext(ctx, "PRAGMA query_only = 0"); err != nil {
+		return err
+	}
+	_, err = c.ExecContext(ctx, "VACUUM INTO $1", path)
+	return err
 }
 
 // IntegrityCheck reads the whole database; what it finds wraps ErrCorrupt.
