@@ -163,6 +163,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		"everybody is trusted":        {file: "trusted_proxies: [0.0.0.0/0]\n", want: []string{"trusted_proxies (line 1): entry 1: must not be 0.0.0.0/0"}},
 		"everybody is trusted, v6":    {env: []string{"WARDER_TRUSTED_PROXIES=10.0.0.1,::/0"}, want: []string{"WARDER_TRUSTED_PROXIES: entry 2: must not be ::/0"}},
 		"everybody is trusted, 4in6":  {env: []string{"WARDER_TRUSTED_PROXIES=::ffff:0:0/96"}, want: []string{"WARDER_TRUSTED_PROXIES: entry 1: must not be 0.0.0.0/0"}},
+		"half the world is trusted":   {file: "trusted_proxies: [128.0.0.0/1]\n", want: []string{"trusted_proxies (line 1): entry 1: must not be wider than /8"}},
 		"nobody is ever blocked":      {file: "never_block: [\"::/0\"]\n", want: []string{"never_block (line 1): entry 1: must not be ::/0"}},
 		"bits beyond the prefix":      {file: "never_block: [10.0.0.1/8]\n", want: []string{"never_block (line 1): entry 1: has bits set beyond"}},
 		"half of TLS":                 {file: "tls: {cert: a}\n", want: []string{"tls.key: is required with tls.cert"}},

@@ -109,8 +109,8 @@ var settings = []setting{
 	{name: "smtp.to", kind: list, set: func(c *Config, v []string) error {
 		c.SMTP.To = v
 		for _, to := range v {
-			if err := checkAddress(to); err != nil {
-				return err
+			if a, err := mail.ParseAddress(to); err != nil || a.Address != to {
+				return fmt.Errorf("must be plain e-mail addresses, one is %q", clip(to))
 			}
 		}
 		if len(v) > 100 {
@@ -179,6 +179,14 @@ func (l *loader) check() {
 	if c.TLS.Cert != "" && c.TLS.Key == "" {
 		fault("tls.key", "is required with tls.cert")
 	}
+	if l.origin["smtp.port"] == "" {
+		switch c.SMTP.TLS {
+		case "implicit":
+			c.SMTP.Port = 465
+		case "none":
+			c.SMTP.Port = 25
+		}
+	}
 	if c.SMTP.Host != "" && c.SMTP.From == "" {
 		fault("smtp.from", "is required with smtp.host")
 	}
@@ -237,7 +245,18 @@ func parseProxy(s string) (netip.Prefix, error) {
 		}
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
-	return warder.ParseSource(s)
+	p, err := warder.ParseSource(s)
+	if err != nil {
+		return p, err
+	}
+	widest := 8
+	if p.Addr().Is6() {
+		widest = 16
+	}
+	if p.Bits() > 0 && p.Bits() < widest {
+		return p, fmt.Errorf("must not be wider than /%d: whoever it holds is believed", widest)
+	}
+	return p, nil
 }
 
 func prefixes(values []string, parse func(string) (netip.Prefix, error)) ([]netip.Prefix, error) {
