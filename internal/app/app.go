@@ -1,0 +1,396 @@
+package app
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	"github.com/warderhq/warder/internal/alert"
+	"github.com/warderhq/warder/internal/api"
+	"github.com/warderhq/warder/internal/clientip"
+	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/counter"
+	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/operator"
+	"github.com/warderhq/warder/internal/outbound"
+	"github.com/warderhq/warder/internal/policy"
+	"github.com/warderhq/warder/internal/store"
+)
+
+// Bounds of the tables that strangers can fill, besides the counters, whose
+// bound is configured.
+const (
+	knownBytes   = 64 << 20
+	sessionBytes = 64 << 20
+	parallelKDF  = 2 // password hashes at a time, 32 MiB each
+)
+
+// Options are what an instance is made of.
+type Options struct {
+	Config  *config.Config
+	Logger  *slog.Logger
+	Version string
+	// Local makes an instance for the commands of one process: it binds
+	// nothing, fetches nothing and mails nothing by itself, and is reached by
+	// Dial only.
+	Local bool
+}
+
+// App is one instance.
+type App struct {
+	opts   Options
+	log    *slog.Logger
+	dir    *dataDir
+	db     *store.DB
+	guard  *guard.Guard
+	feeds  *feeds
+	sender *alert.Sender
+	api    *api.Server
+	policy *policyFile
+
+	tcp    net.Listener // nil: Local
+	socket net.Listener
+	local  *pairs // nil: not Local
+
+	// FirstKey is the API key made at the first start, to be shown once;
+	// empty otherwise.
+	FirstKey string
+
+	ready  atomic.Bool
+	closer closer
+}
+
+// New opens everything that an instance needs, in the order in which the parts
+// depend on each other, and loads what decisions need. What can be wrong comes
+// as one error that names the remedy. Close gives everything back.
+func New(ctx context.Context, opts Options) (_ *App, err error) {
+	a := &App{opts: opts, log: opts.Logger}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	cfg := opts.Config
+
+	if a.dir, err = openData(cfg.Data); err != nil {
+		return nil, err
+	}
+	a.closer.add("data directory", a.dir.Close)
+	if err := a.dir.sweep(); err != nil {
+		a.log.WarnContext(ctx, "leftovers of a backup cannot be removed", "error", err)
+	}
+	if err := a.bind(cfg); err != nil {
+		return nil, err
+	}
+	if a.policy, err = readPolicyFile(cfg.PolicyFile); err != nil {
+		return nil, err
+	}
+
+	secrets, err := a.dir.secrets()
+	if err != nil {
+		return nil, err
+	}
+	a.db, err = store.Open(ctx, store.Options{
+		Path:     a.dir.file(DatabaseFile),
+		AuditKey: secrets.audit,
+		Logger:   a.log.With("part", "store"),
+	})
+	if err != nil {
+		return nil, remedy(err, cfg.Data)
+	}
+	a.closer.add("database", a.db.Close)
+
+	client, err := outbound.New(outbound.Options{
+		SMTPHosts: hosts(cfg.SMTP.Host),
+		UserAgent: "warder/" + opts.Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the outbound client: %w", err)
+	}
+
+	preset, err := policy.Preset("classic")
+	if err != nil {
+		return nil, fmt.Errorf("read preset classic: %w", err)
+	}
+	proxies, err := clientip.New(clientip.Options{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
+	if err != nil {
+		return nil, fmt.Errorf("trusted_proxies: %w", err)
+	}
+	protected, err := selfProtected(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.feeds = newFeeds(client, a.dir.file(providerDir), a.log.With("part", "feed"))
+	a.guard, err = guard.New(guard.Options{
+		Journal:      a.db,
+		Counters:     counter.New(counter.Options{Bytes: cfg.Limits.Counters, Secret: secrets.counters}),
+		Logger:       a.log.With("part", "guard"),
+		Secret:       secrets.tokens,
+		Protected:    protected,
+		Preset:       preset,
+		OnPolicy:     func(*policy.Policy) { a.feeds.notify() },
+		PublicURL:    cfg.PublicURL,
+		KnownBytes:   knownBytes,
+		SessionBytes: sessionBytes,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the engine: %w", err)
+	}
+	a.feeds.guard = a.guard
+	if err := a.guard.Load(ctx); err != nil {
+		return nil, fmt.Errorf("load the engine: %w", err)
+	}
+
+	people := operator.New(a.db, operator.NewHasher(operator.DefaultCost, parallelKDF))
+	a.sender, err = alert.New(alert.Options{
+		Outbox:       outbox{a.db},
+		SMTP:         smtpOf(cfg.SMTP),
+		Dial:         client.DialSMTP,
+		Dir:          a.MailDir(),
+		Recipients:   recipients(people, cfg.SMTP.To),
+		DashboardURL: a.URL(),
+		OnHealth:     func(reason string, bad bool) { a.guard.Degrade(reason, mailRemedies[reason], bad) },
+		Logger:       a.log.With("part", "alert"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the alert sender: %w", err)
+	}
+
+	if a.FirstKey, err = a.firstKey(ctx); err != nil {
+		return nil, err
+	}
+	a.api, err = api.New(api.Options{
+		Guard:      a.guard,
+		Store:      a.db,
+		People:     people,
+		Providers:  a.feeds,
+		Alerts:     a.sender,
+		Logger:     a.log.With("part", "api"),
+		Version:    opts.Version,
+		ClientAddr: a.callers(proxies),
+		MaxBody:    cfg.Limits.Body,
+		MaxBatch:   cfg.Limits.Batch,
+		Ready:      a.ready.Load,
+		PolicyFile: cfg.PolicyFile,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the API: %w", err)
+	}
+	return a, nil
+}
+
+// bind opens the listeners, before the long work of loading: a port that is
+// taken should be told at once. Nothing is accepted before Run.
+func (a *App) bind(cfg *config.Config) (err error) {
+	if a.opts.Local {
+		a.local = newPairs()
+		a.closer.add("local listener", a.local.Close)
+		return nil
+	}
+	if a.tcp, err = listenTCP(cfg.Listen); err != nil {
+		return err
+	}
+	a.closer.add("listener", ignoreClosed(a.tcp.Close))
+	if a.socket, err = listenSocket(a.dir); err != nil {
+		return err
+	}
+	a.closer.add("socket", ignoreClosed(a.socket.Close))
+	return nil
+}
+
+// Addr is the address that the API listens on; empty for a Local instance.
+func (a *App) Addr() string {
+	if a.tcp == nil {
+		return ""
+	}
+	return a.tcp.Addr().String()
+}
+
+// URL is where this machine reaches the API; empty for a Local instance.
+func (a *App) URL() string {
+	if a.tcp == nil {
+		return ""
+	}
+	scheme := "http"
+	if a.opts.Config.TLS.Cert != "" {
+		scheme = "https"
+	}
+	ap, err := netip.ParseAddrPort(a.Addr())
+	if err != nil {
+		return scheme + "://" + a.Addr()
+	}
+	if ap.Addr().IsUnspecified() {
+		ap = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port())
+	}
+	return scheme + "://" + ap.String()
+}
+
+// MailDir is where mails are written without SMTP.
+func (a *App) MailDir() string { return a.dir.file(mailDir) }
+
+// Dial connects to a Local instance.
+func (a *App) Dial(ctx context.Context) (net.Conn, error) {
+	if a.local == nil {
+		return DialSocket(ctx, a.dir.path)
+	}
+	return a.local.dial(ctx)
+}
+
+// Close gives back what New opened, in the opposite order. Run must have
+// returned.
+func (a *App) Close() error { return a.closer.Close() }
+
+// closer is a stack of what is to be closed.
+type closer struct {
+	steps []step
+}
+
+type step struct {
+	what  string
+	close func() error
+}
+
+func (c *closer) add(what string, f func() error) { c.steps = append(c.steps, step{what, f}) }
+
+func (c *closer) Close() error {
+	var errs []error
+	for _, s := range slices.Backward(c.steps) {
+		if err := s.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", s.what, err))
+		}
+	}
+	c.steps = nil
+	return errors.Join(errs...)
+}
+
+// ignoreClosed is for listeners that their server has closed already.
+func ignoreClosed(f func() error) func() error {
+	return func() error {
+		if err := f(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// secrets are what is derived from the two keys of the data directory.
+type secrets struct {
+	tokens   []byte // signs attempts and clearances
+	counters []byte // keys the digests of the counters
+	audit    []byte
+}
+
+func (d *dataDir) secrets() (s secrets, err error) {
+	// A new audit key beside an old trail would make every row of it look
+	// forged, so it is not made silently.
+	if d.has(DatabaseFile) && !d.has(auditFile) {
+		return s, fmt.Errorf("%s is missing, without it the audit trail in %s cannot be verified: restore it from a backup, or move the database away to start anew",
+			d.file(auditFile), d.file(DatabaseFile))
+	}
+	if s.audit, err = d.secret(auditFile); err != nil {
+		return s, err
+	}
+	root, err := d.secret(secretFile)
+	if err != nil {
+		return s, err
+	}
+	if s.tokens, err = hkdf.Key(sha256.New, root, nil, "warder tokens", keyBytes); err != nil {
+		return s, fmt.Errorf("derive key: %w", err)
+	}
+	if s.counters, err = hkdf.Key(sha256.New, root, nil, "warder counters", keyBytes); err != nil {
+		return s, fmt.Errorf("derive key: %w", err)
+	}
+	return s, nil
+}
+
+// remedy adds to an error of the database what can be done about it.
+func remedy(err error, dir string) error {
+	path := filepath.Join(dir, DatabaseFile)
+	switch {
+	case errors.Is(err, store.ErrNewer):
+		return fmt.Errorf("%s was written by a newer Warder: install that version, or restore a backup made with this one (%w)", path, err)
+	case errors.Is(err, store.ErrCorrupt):
+		return fmt.Errorf("%s is damaged: restore a backup with warder restore (%w)", path, err)
+	case errors.Is(err, store.ErrLocked):
+		return fmt.Errorf("%s is locked by another program: end that program, then start again (%w)", path, err)
+	case errors.Is(err, store.ErrNotWritable):
+		return fmt.Errorf("%s is not writable: make it and its directory writable for user %d (%w)", path, os.Getuid(), err)
+	}
+	return fmt.Errorf("open %s: %w", path, err)
+}
+
+// selfProtected are the prefixes that no rule may block: loopback, the
+// addresses of this machine, its proxies, and what the configuration names.
+func selfProtected(cfg *config.Config) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	if cfg.ProtectLoopback {
+		list = append(list, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("read the addresses of this machine: %w", err)
+	}
+	for _, addr := range own {
+		p, err := netip.ParsePrefix(addr.String())
+		if err != nil || p.Addr().IsLoopback() {
+			continue
+		}
+		ip := p.Addr().Unmap().WithZone("")
+		list = append(list, netip.PrefixFrom(ip, ip.BitLen()))
+	}
+	list = append(list, cfg.TrustedProxies...)
+	return append(list, cfg.NeverBlock...), nil
+}
+
+// callers finds the address of whoever calls the API, past trusted proxies.
+func (a *App) callers(proxies *clientip.Resolver) func(*http.Request) netip.Addr {
+	return func(r *http.Request) netip.Addr {
+		c := proxies.Client(r.RemoteAddr, r.Header)
+		if c.UntrustedForwarder && c.Peer.IsValid() {
+			a.guard.NoteUntrustedForwarder(c.Peer)
+		}
+		return c.Addr
+	}
+}
+
+func hosts(host string) []string {
+	if host == "" {
+		return nil
+	}
+	return []string{host}
+}
+
+// firstKeyScopes are enough to report events, to ask for decisions and to look
+// at what came of them.
+var firstKeyScopes = []string{"events", "check", "sessions", "read"}
+
+// firstKey makes an API key if none was ever made, so that a first start can
+// be tried at once. Where logs are for machines nobody reads it, and it would
+// only lie about in them.
+func (a *App) firstKey(ctx context.Context) (string, error) {
+	if a.opts.Local || a.opts.Config.Log.Format != "text" {
+		return "", nil
+	}
+	keys, err := a.db.Keys(ctx)
+	if err != nil || len(keys) > 0 {
+		return "", err
+	}
+	key, err := api.CreateKey(ctx, a.db, guard.Actor{Name: "warder"}, api.NewKeyBody{Name: "first", Scopes: firstKeyScopes})
+	if err != nil {
+		return "", fmt.Errorf("make the first API key: %w", err)
+	}
+	return key.Token, nil
+}
