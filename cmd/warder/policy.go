@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/api"
+	"github.com/warderhq/warder/internal/app"
+	"github.com/warderhq/warder/internal/policy"
+)
+
+type policyCmd struct {
+	Show  policyShowCmd  `cmd:"" help:"Print the policy in force."`
+	Check policyCheckCmd `cmd:"" help:"Check a policy file, its own tests included. Touches no data."`
+	Test  policyCheckCmd `cmd:"" help:"The same as check, and says how many tests the file has."`
+	Apply policyApplyCmd `cmd:"" help:"Put a policy file in force."`
+}
+
+type policyShowCmd struct {
+	Preset string `help:"Print a preset instead: classic or observe."`
+}
+
+func (c *policyShowCmd) Run(ctx context.Context, e *env) error {
+	if c.Preset != "" {
+		doc, err := policy.Preset(c.Preset)
+		if err != nil {
+			return err
+		}
+		return e.print(doc, func(w io.Writer) { _, _ = w.Write(doc.YAML()) })
+	}
+	return e.with(ctx, existing, func(in *instance) error {
+		resp, err := in.send(ctx, "GET", "/v1/policy", "", nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }() // only read
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		if e.flags.JSON {
+			_, err := fmt.Fprintln(e.out, string(bytes.TrimSpace(text)))
+			return err
+		}
+		doc, err := policy.Parse(text) // JSON is YAML too
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		origin := "revision " + strings.Trim(resp.Header.Get("ETag"), `"`)
+		if origin == "revision 0" {
+			origin = "preset classic, no policy was saved yet"
+		}
+		_, err = fmt.Fprintf(e.out, "# %s\n%s", origin, doc.YAML())
+		return err
+	})
+}
+
+// readPolicy reads and checks a policy file.
+func readPolicy(e *env, file string) (*policy.Document, []byte, error) {
+	var text []byte
+	var err error
+	if file == "-" {
+		text, err = io.ReadAll(io.LimitReader(e.in, 4<<20))
+	} else {
+		text, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read policy: %w", err)
+	}
+	doc, err := app.CheckPolicy(text)
+	var faults warder.Faults
+	if errors.As(err, &faults) {
+		return nil, nil, &faultsError{where: file, faults: faults}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return doc, text, nil
+}
+
+type policyCheckCmd struct {
+	File string `arg:"" help:"Policy file, or - for standard input."`
+}
+
+func (c *policyCheckCmd) Run(e *env) error {
+	doc, _, err := readPolicy(e, c.File)
+	if err != nil {
+		return err
+	}
+	result := map[string]any{"ok": true, "rules": len(doc.Activity.Rules), "tests": len(doc.Tests)}
+	return e.print(result, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s: good, %d rules, %d tests passed\n", c.File, len(doc.Activity.Rules), len(doc.Tests))
+	})
+}
+
+type policyApplyCmd struct {
+	File    string `arg:"" help:"Policy file, or - for standard input."`
+	Comment string `help:"Why, for the list of revisions."`
+}
+
+func (c *policyApplyCmd) Run(ctx context.Context, e *env) error {
+	_, text, err := readPolicy(e, c.File)
+	if err != nil {
+		return err
+	}
+	return e.with(ctx, fresh, func(in *instance) error {
+		path := "/v1/policy?" + url.Values{"comment": {c.Comment}}.Encode()
+		resp, err := in.send(ctx, "PUT", path, "application/yaml", bytes.NewReader(text))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }() // only read
+		var r api.RevisionView
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		return e.print(r, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s is in force as revision %d\n", c.File, r.Revision) })
+	})
+}
+
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Check a configuration file as serve would."`
+}
+
+type configCheckCmd struct {
+	File string `arg:"" help:"Configuration file."`
+}
+
+func (c *configCheckCmd) Run(e *env) error {
+	e.flags.Config = c.File
+	cfg, err := e.config(nil)
+	if err != nil {
+		return err
+	}
+	if cfg.PolicyFile != "" {
+		if _, _, err := readPolicy(e, cfg.PolicyFile); err != nil {
+			return err
+		}
+	}
+	for _, name := range cfg.Ignored {
+		_, _ = fmt.Fprintf(e.err, "warder: %s in the environment names no setting and is ignored\n", name)
+	}
+	_, err = fmt.Fprintf(e.out, "%s: good\n", c.File)
+	return err
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/warderhq/warder/internal/app"
+	"github.com/warderhq/warder/internal/config"
+)
+
+type serveCmd struct {
+	Listen string `help:"Address and port of the API (default 127.0.0.1:8420)." placeholder:"ADDR"`
+}
+
+func (c *serveCmd) Run(ctx context.Context, e *env) (err error) {
+	flags := map[string]string{}
+	if c.Listen != "" {
+		flags["listen"] = c.Listen
+	}
+	cfg, err := e.config(flags)
+	if err != nil {
+		return err
+	}
+	log := newLogger(e.err, cfg.Log)
+	for _, name := range cfg.Ignored {
+		log.WarnContext(ctx, "variable names no setting and is ignored", "variable", name)
+	}
+	a, err := app.New(ctx, app.Options{Config: cfg, Logger: log, Version: versionText()})
+	if ctx.Err() != nil { // told to stop while it was loading
+		if err == nil {
+			err = a.Close()
+		} else if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		log.InfoContext(ctx, "stopped before it was ready")
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Log.Format == "text" {
+		printWelcome(e.err, a, cfg, dataFlag(cfg))
+	}
+	log.InfoContext(ctx, "serving", "address", a.Addr(), "data", cfg.Data, "version", versionText())
+	runErr := a.Run(ctx)
+	closeErr := a.Close()
+	if runErr != nil {
+		return runErr
+	}
+	log.InfoContext(ctx, "stopped")
+	return closeErr
+}
+
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// dataFlag is what a command needs to find this instance.
+func dataFlag(cfg *config.Config) string {
+	if cfg.Data == config.Default().Data {
+		return ""
+	}
+	return " --data " + shellQuote(cfg.Data)
+}
+
+// printWelcome says how to see Warder at work. The line it prints is made to
+// be pasted: it reports six failures from an address of its own, taken by the
+// nanosecond from the three networks that RFC 5737 reserves for examples.
+func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
+	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+	p("")
+	p("Warder %s listens on %s, its data is in %s.", versionText(), a.URL(), cfg.Data)
+	p("")
+	if a.FirstKey == "" {
+		p("Make an API key:   warder key create%s --name my-app --scopes events,check,sessions,read", data)
+		p("")
+		return
+	}
+	p("An API key to try it with (scopes events, check, sessions, read). It is shown this once:")
+	p("")
+	p("  %s", a.FirstKey)
+	p("")
+	p("Another one:       warder key create%s --name my-app --scopes events,check,sessions,read", data)
+	p("")
+	p("Paste this into another shell to see five wrong passwords, the block, and the refused sixth:")
+	p("")
+	p("  %s", tryLine(a.URL(), a.FirstKey, cfg.TLS.Cert != ""))
+	p("")
+	if cfg.SMTP.Host == "" {
+		p("No mail server is configured: the alert is written to %s.", filepath.Join(cfg.Data, "mail"))
+		p("Whom to tell:      echo 'a long passphrase' | warder operator create%s --email you@example.org --role owner --password-stdin", data)
+	}
+	p("Undo the block:    warder unblock%s --verdict error ADDRESS", data)
+	p("")
+}
+
+// tryLine is the command line that shows an attack being stopped; it works in
+// sh and bash.
+func tryLine(url, key string, insecure bool) string {
+	curl := "curl -s"
+	if insecure {
+		curl = "curl -sk"
+	}
+	return fmt.Sprintf(`n=$(date +%%N | sed 's/^0*//'); n=${n:-1}; case $((n/254%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((n%%254+1)); `+
+		`for i in 1 2 3 4 5 6; do %s %s/v1/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' `+
+		`-d "{\"name\":\"USER_LOGIN_FAILURE\",\"ip\":\"$ip\",\"account\":\"alice\",\"reason\":\"wrong_password\"}"; echo; done`,
+		curl, url, key)
+}
+
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
