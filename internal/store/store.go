@@ -16,21 +16,22 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/warderhq/warder/internal/challenge"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
 )
 
 // Errors that callers may test for.
 var (
-	ErrNotFound    = errors.New("not found")
-	ErrConflict    = errors.New("conflict")                                    // exists already, or was done already
-	ErrSpent       = errors.New("spent already")                               // see Spend
-	ErrBadCursor   = errors.New("cursor is not one that this list handed out") // see Page
-	ErrLocked      = errors.New("database is locked")                          // by another process, for longer than the busy timeout
-	ErrNewer       = errors.New("database is newer than this program")
-	ErrCorrupt     = errors.New("database is damaged")
-	ErrNotWritable = errors.New("database is not writable")
-	ErrOldSQLite   = errors.New("SQLite is too old")
+	ErrNotFound          = errors.New("not found")
+	ErrConflict          = errors.New("conflict")                                    // exists already, or was done already
+	ErrSpent       error = challenge.ErrSpent                                        // see Spend
+	ErrBadCursor         = errors.New("cursor is not one that this list handed out") // see Page
+	ErrLocked            = errors.New("database is locked")                          // by another process, for longer than the busy timeout
+	ErrNewer             = errors.New("database is newer than this program")
+	ErrCorrupt           = errors.New("database is damaged")
+	ErrNotWritable       = errors.New("database is not writable")
+	ErrOldSQLite         = errors.New("SQLite is too old")
 )
 
 // Options say where the database is and how it is opened.
