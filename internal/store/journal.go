@@ -174,6 +174,8 @@ type extra struct {
 	Takes    []string      `json:"takes,omitempty"`
 	Emptied  []counter.Key `json:"emptied,omitempty"`
 	Replaces int64         `json:"replaces,omitempty"`
+	// Facts is kept as the engine wrote it.
+	Facts json.RawMessage `json:"facts,omitempty"`
 }
 
 const eventColumns = `seq, time, arrival, id, app, own_id, name, severity, ip, address, realm, account, account_key,
@@ -212,8 +214,8 @@ func eventArgs(e *guard.Event) []any {
 	if e.Guess != (warder.Guess{}) {
 		guess = e.Guess.Same + " " + e.Guess.Popular
 	}
-	if len(e.Takes) > 0 || len(e.Emptied) > 0 || e.Replaces != 0 {
-		more = jsonText(extra{e.Takes, e.Emptied, e.Replaces})
+	if len(e.Takes) > 0 || len(e.Emptied) > 0 || e.Replaces != 0 || len(e.Facts) > 0 {
+		more = jsonText(extra{e.Takes, e.Emptied, e.Replaces, e.Facts})
 	}
 	_, account := splitKey(e.AccountKey)
 	return []any{
@@ -263,7 +265,7 @@ func scanEvent(scan func(...any) error) (*guard.Event, error) {
 		if err := json.Unmarshal([]byte(*more), &x); err != nil {
 			return nil, fmt.Errorf("%w: event %d: %w", ErrCorrupt, e.Seq, err)
 		}
-		e.Takes, e.Emptied, e.Replaces = x.Takes, x.Emptied, x.Replaces
+		e.Takes, e.Emptied, e.Replaces, e.Facts = x.Takes, x.Emptied, x.Replaces, x.Facts
 	}
 	return &e, nil
 }
