@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warderhq/warder"
@@ -194,4 +195,10 @@ func write(t *testing.T, o Options, alerts ...*guard.Alert) parsed {
 		t.Fatal(err)
 	}
 	return parse(t, b.Bytes())
+}
+
+// rest lets time pass in a bubble and waits until everybody is idle again.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -45,7 +45,7 @@ func (f *files) send(_ context.Context, m *message) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already if all went well
 	_, err = m.WriteTo(tmp)
 	if err == nil {
 		err = tmp.Sync()
@@ -64,7 +64,7 @@ func (f *files) send(_ context.Context, m *message) (err error) {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	m.path = path
 	return dir.Sync()
 }

@@ -32,14 +32,14 @@ func TestMailsAreWrittenToFilesWithoutSMTP(t *testing.T) {
 		for i := range 3 { // no throttle but the hourly one: nobody is disturbed
 			o.add(attack(i))
 			s.Notify()
-			time.Sleep(10 * time.Second)
+			rest(10 * time.Second)
 			if n := len(emls(t, dir)); n != i+1 {
 				t.Fatalf("%d files after %d alerts", n, i+1)
 			}
 		}
 		for i := range 1000 {
 			o.add(attack(i))
-			time.Sleep(time.Second)
+			rest(time.Second)
 		}
 		if n := len(emls(t, dir)); n > 20 {
 			t.Errorf("%d files after 1000 alerts", n)

@@ -127,12 +127,12 @@ func TestFirstMailLeavesAtOnce(t *testing.T) {
 		o, p := &outbox{}, &post{}
 		s, stop := start(t, Options{Outbox: o, Recipients: to(olga, otto, "OLGA@Example.org")}, p)
 		defer stop()
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		began := time.Now()
 		o.add(attack(1))
 		s.Notify()
 		synctest.Wait()
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if len(p.to(olga)) != 1 || len(p.to(otto)) != 1 || len(p.mails) != 2 {
 			t.Fatalf("mails: %+v", p.mails)
 		}
@@ -142,7 +142,7 @@ func TestFirstMailLeavesAtOnce(t *testing.T) {
 		if p.mails[0].id == p.mails[1].id {
 			t.Error("two recipients share a Message-ID")
 		}
-		time.Sleep(3 * time.Hour)
+		rest(3 * time.Hour)
 		if len(p.mails) != 2 {
 			t.Errorf("%d mails of one alert", len(p.mails))
 		}
@@ -154,9 +154,9 @@ func TestPollingFindsAlertsWithoutNotify(t *testing.T) {
 		o, p := &outbox{}, &post{}
 		_, stop := start(t, Options{Outbox: o, Recipients: to(olga)}, p)
 		defer stop()
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		o.add(attack(1))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		if len(p.mails) != 1 {
 			t.Errorf("%d mails", len(p.mails))
 		}
@@ -173,10 +173,10 @@ func TestThrottleFirstThenDigests(t *testing.T) {
 			o.add(attack(i))
 			if i%1000 == 0 {
 				s.Notify()
-				time.Sleep(time.Second)
+				rest(time.Second)
 			}
 		}
-		time.Sleep(12 * time.Hour)
+		rest(12 * time.Hour)
 		mails := p.to(olga)
 		if n := total3(mails); n != 50_000 {
 			t.Errorf("%d alerts told, want exactly 50000", n)
@@ -202,9 +202,9 @@ func TestThrottleUnderLastingAttack(t *testing.T) {
 		for range 6 * 60 { // six hours
 			o.add(attack(n))
 			n++
-			time.Sleep(time.Minute)
+			rest(time.Minute)
 		}
-		time.Sleep(2 * time.Hour)
+		rest(2 * time.Hour)
 		mails := p.to(olga)
 		if total3(mails) != n {
 			t.Errorf("%d told of %d", total3(mails), n)
@@ -221,13 +221,13 @@ func TestThrottleUnderLastingAttack(t *testing.T) {
 			t.Error(diff)
 		}
 
-		time.Sleep(3 * time.Hour) // quiet: the next one is a first one again
+		rest(3 * time.Hour) // quiet: the next one is a first one again
 		before := len(p.to(olga))
 		at := time.Now()
 		o.add(attack(n))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		o.add(attack(n + 1))
-		time.Sleep(10 * time.Minute)
+		rest(10 * time.Minute)
 		mails = p.to(olga)[before:]
 		if len(mails) != 2 || mails[0].at.Sub(at) > 6*time.Second || mails[1].at.Sub(mails[0].at) > 6*time.Minute {
 			t.Errorf("after a quiet time: %v", mails)
@@ -265,14 +265,14 @@ func TestAttacksDoNotDelaySystemAlerts(t *testing.T) {
 		_, stop := start(t, Options{Outbox: o, Recipients: to(olga)}, p)
 		defer stop()
 		o.add(attack(1))
-		time.Sleep(20 * time.Second)
+		rest(20 * time.Second)
 		o.add(attack(2), system(guard.AlertForwarder), attack(3))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		mails := p.to(olga)
 		if len(mails) != 2 || !strings.Contains(mails[1].title, "unknown proxy") {
 			t.Fatalf("mails: %v", mails)
 		}
-		time.Sleep(5 * time.Minute)
+		rest(5 * time.Minute)
 		if mails = p.to(olga); len(mails) != 3 || mails[2].n != 2 {
 			t.Errorf("digest: %+v", mails)
 		}
@@ -286,21 +286,21 @@ func TestStateSurvivesRestart(t *testing.T) {
 		opts := Options{Outbox: o, Recipients: to(olga)}
 		_, stop := start(t, opts, p)
 		o.add(attack(1))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		o.add(attack(2))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		stop()
 		o.add(attack(3))
 		_, stop = start(t, opts, p)
-		time.Sleep(2 * time.Minute)
+		rest(2 * time.Minute)
 		if len(p.to(olga)) != 1 {
 			t.Fatalf("the restart reset the throttle: %v", p.to(olga))
 		}
-		time.Sleep(4 * time.Minute)
+		rest(4 * time.Minute)
 		stop()
 		_, stop = start(t, opts, p)
 		defer stop()
-		time.Sleep(3 * time.Hour)
+		rest(3 * time.Hour)
 		if mails := p.to(olga); len(mails) != 2 || total3(mails) != 3 {
 			t.Errorf("mails: %v", mails)
 		}
@@ -316,13 +316,13 @@ func TestRepeatAfterCrashKeepsMessageID(t *testing.T) {
 		opts := Options{Outbox: o, Recipients: to(olga)}
 		o.add(attack(1), attack(2))
 		_, stop := start(t, opts, p)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		stop()
 		o.add(attack(3))
 		p.set(func(p *post) { p.after = nil })
 		_, stop = start(t, opts, p)
 		defer stop()
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		mails := p.to(olga)
 		if len(mails) != 3 || mails[0].id != mails[1].id || mails[0].n != 2 || mails[1].n != 2 || mails[2].n != 1 || mails[2].id == mails[0].id {
 			t.Errorf("mails: %v", mails)
@@ -340,7 +340,7 @@ func TestOutageIsShownAndRecoversByItself(t *testing.T) {
 		defer stop()
 		o.add(attack(1))
 		s.Notify()
-		time.Sleep(6 * time.Hour)
+		rest(6 * time.Hour)
 		if p.opens < 60 || p.opens > 90 {
 			t.Errorf("%d connections in six hours", p.opens)
 		}
@@ -348,7 +348,7 @@ func TestOutageIsShownAndRecoversByItself(t *testing.T) {
 			t.Error(diff)
 		}
 		p.set(func(p *post) { p.dead = nil })
-		time.Sleep(6 * time.Minute)
+		rest(6 * time.Minute)
 		if len(p.to(olga)) != 1 || len(p.to(otto)) != 1 {
 			t.Errorf("mails: %v", p.mails)
 		}
@@ -370,14 +370,14 @@ func TestRefusalOfOneRecipientDoesNotHoldUpOthers(t *testing.T) {
 		_, stop := start(t, Options{Outbox: o, Recipients: to(olga, otto)}, p)
 		defer stop()
 		o.add(attack(1), attack(2))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		if len(p.to(otto)) != 1 {
 			t.Fatalf("mails: %v", p.mails)
 		}
-		time.Sleep(30 * time.Hour) // given up, and told of later
+		rest(30 * time.Hour) // given up, and told of later
 		p.set(func(p *post) { p.fail = nil })
 		o.add(attack(3))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		mails := p.to(olga)
 		if len(mails) != 1 || !strings.Contains(mails[0].mail.raw, "2 earlier alerts could not be delivered") {
 			t.Errorf("mails: %v", mails)
@@ -398,7 +398,7 @@ func TestTemporaryRefusalIsRetried(t *testing.T) {
 		_, stop := start(t, Options{Outbox: o, Recipients: to(olga)}, p)
 		defer stop()
 		o.add(attack(1))
-		time.Sleep(3 * time.Minute)
+		rest(3 * time.Minute)
 		if len(p.to(olga)) != 1 {
 			t.Errorf("mails: %v after %d tries", p.mails, tries)
 		}
@@ -411,17 +411,17 @@ func TestLockedDatabaseDelaysButLosesNothing(t *testing.T) {
 		_, stop := start(t, Options{Outbox: o, Recipients: to(olga)}, p)
 		defer stop()
 		o.add(attack(1))
-		time.Sleep(20 * time.Second)
+		rest(20 * time.Second)
 		o.setBroken(false)
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		if len(p.to(olga)) != 1 {
 			t.Fatalf("mails: %v", p.mails)
 		}
 		o.setBroken(true)
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		o.add(attack(2))
 		o.setBroken(false)
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		if total3(p.to(olga)) != 2 {
 			t.Errorf("mails: %v", p.mails)
 		}
@@ -446,26 +446,26 @@ func TestRecipientsComeAndGo(t *testing.T) {
 			list, _ = to(addresses...)(t.Context())
 		}
 		o.add(attack(1))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		set(olga, otto) // otto is new and gets what happens from now on
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		o.add(attack(2))
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		if len(p.to(olga)) != 1 || len(p.to(otto)) != 1 || !strings.Contains(p.to(otto)[0].mail.raw, "203.0.0.2") {
 			t.Fatalf("mails: %v", p.mails)
 		}
 		set(otto) // olga was switched off before her digest
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		if len(p.mails) != 2 || o.states[olga] != nil {
 			t.Errorf("mails: %v, states %v", p.mails, maps.Keys(o.states))
 		}
 		set()
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		if !health[NoRecipient] {
 			t.Error("no recipient is not shown")
 		}
 		set(otto)
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		if health[NoRecipient] {
 			t.Error("no recipient is still shown")
 		}
@@ -478,12 +478,12 @@ func TestAlertsRemovedByRetentionAreSkipped(t *testing.T) {
 		_, stop := start(t, Options{Outbox: o, Recipients: to(olga)}, p)
 		defer stop()
 		o.add(attack(1))
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		o.mu.Lock()
 		o.alerts = nil
 		o.mu.Unlock()
 		p.set(func(p *post) { p.dead = nil })
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		if len(p.mails) != 0 {
 			t.Errorf("mails: %v", p.mails)
 		}

@@ -135,7 +135,7 @@ func (f *Feed) write(ext string, b []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already if all went well
 	_, err = tmp.Write(b)
 	if err == nil {
 		err = tmp.Sync()
@@ -153,6 +153,6 @@ func (f *Feed) write(ext string, b []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	return dir.Sync()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,9 +53,7 @@ func newPublisher(t *testing.T) *publisher {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.requests = append(p.requests, r.Header.Clone())
-		for k, v := range p.header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), p.header)
 		if tag := p.header.Get("Etag"); tag != "" && r.Header.Get("If-None-Match") == tag {
 			w.WriteHeader(http.StatusNotModified)
 			return
@@ -398,11 +398,20 @@ func TestRefreshesWithJitterAndBacksOff(t *testing.T) {
 	o := p.options(t)
 	o.Refresh = time.Hour
 	synctest.Test(t, func(t *testing.T) {
-		var at []time.Time
-		var fail bool
+		var mu sync.Mutex
+		var times []time.Time
+		take := func() []time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			defer func() { times = nil }()
+			return times
+		}
+		var fail atomic.Bool
 		f := timed(t, o, func(string) (*fetched, error) {
-			at = append(at, time.Now())
-			if fail {
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, time.Now())
+			if fail.Load() {
 				return nil, errors.New("down")
 			}
 			return &fetched{body: []byte(lines(0, 100))}, nil
@@ -410,7 +419,8 @@ func TestRefreshesWithJitterAndBacksOff(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
-		time.Sleep(24 * time.Hour)
+		rest(24 * time.Hour)
+		at := take()
 		if len(at) < 21 || len(at) > 27 {
 			t.Errorf("%d refreshes in a day of hours", len(at))
 		}
@@ -425,9 +435,9 @@ func TestRefreshesWithJitterAndBacksOff(t *testing.T) {
 		if same {
 			t.Error("no jitter")
 		}
-		fail = true
-		at = nil
-		time.Sleep(10 * time.Hour)
+		fail.Store(true)
+		rest(10 * time.Hour)
+		at = take()
 		if len(at) < 12 || len(at) > 18 {
 			t.Errorf("%d tries in ten hours of failure: %v", len(at), at)
 		}
@@ -454,23 +464,23 @@ func TestDeadFeedExpires(t *testing.T) {
 			o.Dir = t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				const day = 24 * time.Hour
-				from := 0
-				dead := false
-				var last *List
-				o.OnUpdate = func(l *List) { last = l }
+				var from atomic.Int64
+				var dead atomic.Bool
+				var last atomic.Pointer[List]
+				o.OnUpdate = last.Store
 				f := timed(t, o, func(string) (*fetched, error) {
-					if dead {
+					if dead.Load() {
 						return answer()
 					}
-					return &fetched{body: []byte(lines(from, 100))}, nil
+					return &fetched{body: []byte(lines(int(from.Load()), 100))}, nil
 				})
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				go f.Run(ctx)
+				go func() { _ = f.Run(ctx) }()
 				synctest.Wait()
 				start := f.Status().LoadedAt
-				dead = true
-				until := func(d time.Duration) { time.Sleep(time.Until(start.Add(d))); synctest.Wait() }
+				dead.Store(true)
+				until := func(d time.Duration) { rest(time.Until(start.Add(d))) }
 				until(7*day - time.Minute)
 				if s := f.Status(); s.Stale || !listed(f, 0) {
 					t.Errorf("before a week: %+v", s)
@@ -480,18 +490,19 @@ func TestDeadFeedExpires(t *testing.T) {
 					t.Errorf("after a week: %+v", s)
 				}
 				until(14*day - time.Minute)
-				if !listed(f, 0) || last == nil {
+				if !listed(f, 0) || last.Load() == nil {
 					t.Error("dropped too early")
 				}
 				until(14*day + time.Minute)
-				if s := f.Status(); !s.Expired || s.Entries != 0 || listed(f, 0) || last != nil {
+				if s := f.Status(); !s.Expired || s.Entries != 0 || listed(f, 0) || last.Load() != nil {
 					t.Errorf("after two weeks: %+v", s)
 				}
 				if again := newFeed(t, o); again.List() != nil || !again.Status().Expired {
 					t.Error("a restart revives it")
 				}
 				// A name that comes to life again in other hands is not trusted blindly.
-				dead, from = false, 5000
+				from.Store(5000)
+				dead.Store(false)
 				until(21 * day)
 				if s := f.Status(); s.Held == nil || listed(f, 5000) {
 					t.Errorf("revived: %+v", s)
@@ -502,4 +513,10 @@ func TestDeadFeedExpires(t *testing.T) {
 			})
 		})
 	}
+}
+
+// rest lets time pass in a bubble and waits until everybody is idle again.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -3,6 +3,7 @@ package outbound
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -124,7 +125,7 @@ func checkHost(host string) error {
 		}
 	}
 	name := foldHost(host)
-	for _, label := range strings.Split(name, ".") {
+	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || len(label) > 63 {
 			return refuse("has an empty or overlong label")
 		}
@@ -136,10 +137,8 @@ func checkHost(host string) error {
 		}
 		return nil
 	}
-	for _, m := range metadataHosts {
-		if name == m {
-			return refuse("is a metadata service")
-		}
+	if slices.Contains(metadataHosts, name) {
+		return refuse("is a metadata service")
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", req.Method, origin(u), stripURL(err))
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := readBody(resp, req.MaxBody)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: read the answer: %w", req.Method, origin(u), stripURL(err))

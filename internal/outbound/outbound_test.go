@@ -244,8 +244,7 @@ func TestRedirects(t *testing.T) {
 	insecure := newSite(t, false, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "insecure") })
 	var mu sync.Mutex
 	var seen []http.Header
-	var s *site
-	s = newSite(t, true, func(w http.ResponseWriter, r *http.Request) {
+	s := newSite(t, true, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		seen = append(seen, r.Header.Clone())
 		mu.Unlock()
@@ -254,7 +253,7 @@ func TestRedirects(t *testing.T) {
 			http.Redirect(w, r, to, http.StatusFound)
 		case r.URL.Path == "/n":
 			var n int
-			fmt.Sscan(r.URL.Query().Get("n"), &n)
+			_, _ = fmt.Sscan(r.URL.Query().Get("n"), &n)
 			if n > 0 {
 				http.Redirect(w, r, fmt.Sprintf("/n?n=%d", n-1), http.StatusFound)
 				return
