@@ -1,0 +1,100 @@
+package api
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+const benchBody = `{"ip":"203.0.113.7","account":"alice","realm":"user","user_agent":"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101"}`
+
+// serveBench measures a handler over loopback with keep-alive connections.
+func serveBench(b *testing.B, s *Server, h http.Handler) {
+	b.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := s.HTTPServer(h)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	defer func() {
+		_ = srv.Close()
+		<-done
+	}()
+	url := "http://" + ln.Addr().String() + "/v1/check"
+	auth := bearer(ScopeCheck)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: 10 * time.Second}
+		defer client.CloseIdleConnections()
+		for pb.Next() {
+			req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader([]byte(benchBody)))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			req.Header.Set("Authorization", auth)
+			req.Header.Set("Content-Type", "application/json")
+			res, err := client.Do(req)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				b.Errorf("status %d", res.StatusCode)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkBare is what net/http does by itself: read the same body, answer
+// 200.
+func BenchmarkBare(b *testing.B) {
+	s, _ := bare(b, Options{})
+	serveBench(b, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusOK)
+	}))
+}
+
+// BenchmarkCheck is POST /v1/check on the allow path.
+func BenchmarkCheck(b *testing.B) {
+	s, _ := bare(b, Options{})
+	serveBench(b, s, s.Handler())
+}
+
+// discard is an answer that nobody reads.
+type discard struct{ h http.Header }
+
+func (d *discard) Header() http.Header         { return d.h }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(int)             {}
+
+// BenchmarkCheckHandler is the handler alone.
+func BenchmarkCheckHandler(b *testing.B) {
+	s, _ := bare(b, Options{})
+	h := s.Handler()
+	body := bytes.NewReader(nil)
+	req, err := http.NewRequest(http.MethodPost, "/v1/check", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.Header.Set("Authorization", bearer(ScopeCheck))
+	req.Header.Set("Content-Type", "application/json")
+	req.ContentLength = int64(len(benchBody))
+	w := &discard{h: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		body.Reset([]byte(benchBody))
+		req.Body = io.NopCloser(body)
+		h.ServeHTTP(w, req)
+	}
+}
