@@ -62,7 +62,7 @@ func unmarshalStrict(data []byte, v any) error {
 	if err := jsonv2.Unmarshal(data, v); err != nil {
 		var syntax *jsontext.SyntacticError
 		if errors.As(err, &syntax) && syntax.Err != nil {
-			return errors.New("is not JSON: " + clip(printable(syntax.Err.Error()), 200))
+			return errors.New("is not JSON at " + clip(printable("/"+strings.TrimPrefix(string(syntax.JSONPointer), "/")), 100) + ": " + clip(printable(syntax.Err.Error()), 200))
 		}
 		return errors.New(clip(printable(err.Error()), 200))
 	}
