@@ -73,8 +73,8 @@ func (m *Memory) Unsaved(shard int) {
 
 // Snapshot returns the counters and scores of one shard, in which every event up
 // to seq is counted, for Restore. Reservations are not in it. It returns nil if
-// nothing changed since the last Snapshot or Restore: what was stored then is
-// true for seq too.
+// nothing changed since the last Snapshot or Restore of this shard: what was
+// stored then is true for seq too.
 func (m *Memory) Snapshot(shard int, seq int64) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,7 +85,7 @@ func (m *Memory) Snapshot(shard int, seq int64) []byte {
 	var (
 		kindNumbers = map[uint32]int{}
 		kindBytes   []byte
-		cells       []byte
+		cells       = make([]byte, 0, m.used/len(m.shards)*48)
 		n           int
 		part        = len(m.keyBuckets) >> m.shardBits
 	)

@@ -8,7 +8,8 @@ import (
 const (
 	// sweepStep is how many blocks one operation looks at. An event of three
 	// new keys takes six, so the sweep is faster than whatever comes in.
-	sweepStep = 16
+	sweepStep   = 16
+	sweepChunks = 16 // in one Sweep
 	// scanEvery spaces out the searches of everything for want of memory.
 	scanEvery = int64(time.Second)
 )

@@ -83,11 +83,15 @@ func TestFloodForgetsNobodyClose(t *testing.T) {
 	raise(t, m, "two of five", 2, 5)
 	raise(t, m, "one of five", 1, 5)
 	before := m.Stats().Keys
-	for i := range 1_000_000 {
+	flood := 1_000_000
+	if testing.Short() {
+		flood = 200_000
+	}
+	for i := range flood {
 		apply(t, m, epoch, strangersHit(i, 5))
 	}
 	s := m.Stats()
-	if s.Full || s.Evicted < 800_000 || s.Bytes > s.Cap || s.Keys <= before {
+	if s.Full || s.Evicted < int64(flood-110_000) || s.Bytes > s.Cap || s.Keys <= before {
 		t.Fatalf("%+v", s)
 	}
 	for account, want := range map[string]int{
@@ -470,6 +474,32 @@ func BenchmarkFlood(b *testing.B) {
 	runtime.ReadMemStats(&s)
 	b.ReportMetric(float64(s.Sys)/(1<<20), "MiB")
 	b.ReportMetric(float64(m.Stats().Keys), "keys")
+}
+
+// BenchmarkSweep is one Sweep of a full memory in which nothing is over.
+func BenchmarkSweep(b *testing.B) {
+	m := counter.New(counter.Options{})
+	for i := 0; m.Stats().Evicted == 0; i++ {
+		_, _ = m.Apply(b.Context(), epoch, three(i))
+	}
+	for b.Loop() {
+		m.Sweep(epoch)
+	}
+}
+
+// BenchmarkSnapshot saves one shard of a full memory.
+func BenchmarkSnapshot(b *testing.B) {
+	m := counter.New(counter.Options{})
+	for i := 0; m.Stats().Evicted == 0; i++ {
+		_, _ = m.Apply(b.Context(), epoch, three(i))
+	}
+	i, n := 0, 0
+	for b.Loop() {
+		m.Unsaved(i)
+		n = len(m.Snapshot(i, 1))
+		i = (i + 1) % m.Shards()
+	}
+	b.ReportMetric(float64(n), "bytes")
 }
 
 // BenchmarkClear empties the counters of one account in a full memory.

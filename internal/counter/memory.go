@@ -15,7 +15,8 @@ type Options struct {
 	// in eight is set aside for reservations.
 	Bytes int64
 	// Shards is the number of parts that are saved and restored one by one,
-	// rounded up to a power of two; default 64, at most 1024.
+	// rounded up to a power of two; default 256, at most 1024. Saving one holds
+	// everybody up: a millisecond or two with the defaults.
 	Shards int
 	// Secret keys the digests of everything that strangers choose, so that
 	// nobody can aim at a shard or a bucket. A snapshot can be restored only
@@ -79,7 +80,7 @@ type Memory struct {
 // shard is what a Memory knows of one part of itself.
 type shard struct {
 	seq     int64 // everything up to this event was in it when it was restored
-	changed bool  // since the last snapshot
+	changed bool  // since the last snapshot, or not saved at all yet
 }
 
 var _ Counter = (*Memory)(nil)
@@ -87,7 +88,7 @@ var _ Counter = (*Memory)(nil)
 const (
 	defaultBytes  = 128 << 20
 	minBytes      = 1 << 20
-	defaultShards = 64
+	defaultShards = 256
 	maxShards     = 1024
 	holdShare     = 8 // one part of the memory in so many is for reservations
 )
@@ -123,6 +124,9 @@ func newMemory(o Options, salt [16]byte) *Memory {
 	m.chunks = make([]*chunk, 0, m.most)
 	m.shardBits = bits.Len(uint(o.Shards)) - 1
 	m.shards = make([]shard, o.Shards)
+	for i := range m.shards {
+		m.shards[i].changed = true // what is stored, if anything, is of another life
+	}
 	m.kinds.index = map[kind]uint32{}
 	m.lines = map[uint32]*line{}
 	m.tickets = map[string]*Ticket{}
@@ -309,21 +313,19 @@ func (m *Memory) Clear(_ context.Context, now time.Time, s Selection, seq int64)
 	return nil
 }
 
-// Sweep forgets everything that has left its window, gives memory back if
-// nothing is left at all, and does what Expire does. It looks at everything,
-// but lets others in after every 2048 blocks; call it every minute or so.
+// Sweep forgets what has left its window in the next part of the memory, gives
+// memory back if nothing is left at all, and does what Expire does. The part is
+// so small (32 Ki blocks, all of 2 MiB) that Sweep may be called under a lock,
+// some times per second: then everything is looked at every few seconds.
 func (m *Memory) Sweep(now time.Time) {
-	for n := 0; ; n++ {
-		m.begin(now)
-		if n >= len(m.chunks) {
-			m.release()
-			m.end()
-			break
-		}
-		m.sweepChunk(m.chunks[n], n, 0, chunkBlocks)
-		m.end()
+	m.begin(now)
+	defer m.end()
+	for range min(sweepChunks, len(m.chunks)) {
+		m.hand = m.hand &^ (chunkBlocks - 1)
+		m.sweep(chunkBlocks)
 	}
-	m.Expire(now)
+	m.release()
+	m.expire()
 }
 
 // Expire grants waiting tickets what became free because members left their
@@ -332,6 +334,10 @@ func (m *Memory) Sweep(now time.Time) {
 func (m *Memory) Expire(now time.Time) {
 	m.begin(now)
 	defer m.end()
+	m.expire()
+}
+
+func (m *Memory) expire() {
 	if m.waiting == 0 {
 		return
 	}

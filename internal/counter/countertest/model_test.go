@@ -8,5 +8,8 @@ import (
 
 // TestModel shows that the model fulfils what it is used to judge.
 func TestModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the model is slow")
+	}
 	Run(t, func() counter.Counter { return NewModel() })
 }
