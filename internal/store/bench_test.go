@@ -16,8 +16,9 @@ import (
 // traffic makes a plausible mixture: most events are sign-ins of people, the
 // rest are failures, from as many addresses as asked for.
 func traffic(r *rand.Rand, seq int64, addresses int) guard.Event {
-	a := netip.AddrFrom4([4]byte{10, byte(r.IntN(addresses) >> 16), byte(r.IntN(addresses) >> 8), byte(r.IntN(addresses))})
-	account := fmt.Sprintf("person%d", r.IntN(addresses))
+	n := r.IntN(addresses)
+	a := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+	account := fmt.Sprintf("person%d", n)
 	at := time.UnixMicro(seq).UTC()
 	e := guard.Event{
 		Event: warder.Event{

@@ -29,12 +29,12 @@ func (d *DB) History(ctx context.Context, lookback time.Duration, now time.Time)
 		f(&h)
 		out[p] = h
 	}
-	err := d.read(ctx, `SELECT d.address, sum(d.failed)
-			- coalesce(max(CASE WHEN a.cleared_day >= $1 THEN a.cleared_bad ELSE 0 END), 0)
-		FROM address_days d LEFT JOIN addresses a ON a.address = d.address
-		WHERE d.day >= $1 AND d.failed > 0 AND d.day >= coalesce(a.cleared_day, 0)
-		GROUP BY d.address ORDER BY 2 DESC LIMIT $2`,
-		[]any{from / usPerDay, maxHistory}, func(scan func(...any) error) error {
+	err := d.read(ctx, `SELECT a.address, CASE WHEN a.day >= $1 THEN a.day_failed ELSE 0 END
+			- CASE WHEN a.cleared_day >= $1 THEN a.cleared_bad ELSE 0 END
+			+ coalesce((SELECT sum(failed) FROM address_days d WHERE d.address = a.address AND d.day >= $1
+				AND d.day >= a.cleared_day), 0) AS n
+		FROM addresses a WHERE a.bad > 0 AND a.last_seen >= $1 * $3 ORDER BY n DESC LIMIT $2`,
+		[]any{from / usPerDay, maxHistory, usPerDay}, func(scan func(...any) error) error {
 			var address []byte
 			var n int
 			err := scan(&address, &n)

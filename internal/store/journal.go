@@ -80,12 +80,6 @@ func refuse(no int64, err error) error {
 	return fmt.Errorf("commit record %d: %w", no, translate(err))
 }
 
-func (d *DB) lastCommitted(ctx context.Context) (int64, error) {
-	var no int64
-	err := d.readDB.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = $1", metaLastNo).Scan(&no)
-	return no, err
-}
-
 // batch is the work of one Commit.
 type batch struct {
 	*tx
@@ -167,6 +161,7 @@ func (b *batch) record(r *guard.Record) error {
 const (
 	flagEligible = 1 << iota
 	flagCompleted
+	flagFailed // a failed sign-in that may count
 )
 
 // extra are the parts of an event that few events have.
@@ -209,6 +204,9 @@ func eventArgs(e *guard.Event) []any {
 	}
 	if e.Completed {
 		flags |= flagCompleted
+	}
+	if _, signIn := failure(e); signIn {
+		flags |= flagFailed
 	}
 	var guess, more any
 	if e.Guess != (warder.Guess{}) {

@@ -29,7 +29,6 @@ const (
 	keepRefusal   = 30 * day
 	keepRevoked   = 7 * day
 	keepRepeat    = day
-	keepHours     = 2 * day
 	keepDeadLists = 30 * day // ended demands and trusted entries
 )
 
@@ -187,9 +186,12 @@ func (d *DB) loadGood(ctx context.Context, now time.Time, s *guard.State) error 
 	if err != nil {
 		return err
 	}
-	return d.read(ctx, `SELECT hour, address, realm, ok, bad FROM address_hours h WHERE hour > $1
-		AND EXISTS (SELECT 1 FROM good WHERE good.address = h.address) LIMIT $2`,
-		[]any{micros(now)/usPerHour - 24, maxGood}, func(scan func(...any) error) error {
+	// One index holds all of this, and the sign-ins of one day are at its end.
+	return d.read(ctx, `SELECT time / $1, address, realm, sum(CASE WHEN flags & 2 > 0 THEN 1 ELSE 0 END),
+			sum(CASE WHEN flags & 4 > 0 THEN 1 ELSE 0 END)
+		FROM events WHERE time >= $2 AND flags & 6 > 0 AND address IN (SELECT address FROM good)
+		GROUP BY 1, 2, 3 LIMIT $3`,
+		[]any{usPerHour, micros(now) - 24*usPerHour, maxGood}, func(scan func(...any) error) error {
 			var h guard.Hour
 			var address []byte
 			var hour int64

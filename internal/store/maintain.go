@@ -39,11 +39,10 @@ func (d *DB) Retain(ctx context.Context, now time.Time, r Retention) (Retained, 
 	rules := []rule{
 		{"refusals", "reference", "time < $1", ago(keepRefusal)},
 		{"known", "account_key, source", "at < $1", ago(keepKnown)},
-		{"sessions", "id", "last_used < $1", ago(keepSession)},
+		{"sessions", "id", "used < $1", ago(keepSession) / usPerBucket},
 		{"repeats", "actor, key", "at < $1", ago(keepRepeat)},
 		{"spends", "id", "until_at < $1", micros(now)},
 		{"good", "address, account_key", "at < $1", ago(keepGood)},
-		{"address_hours", "hour, address, realm", "hour < $1", ago(keepHours) / usPerHour},
 		{"demands", "n", "until_at > 0 AND until_at < $1", ago(keepDeadLists)},
 		{"trusted", "id", "until_at > 0 AND until_at < $1", ago(keepDeadLists)},
 	}

@@ -40,7 +40,6 @@ type DB struct {
 	turn    chan struct{} // holds one token: whose turn it is to write
 	w       *sql.Conn
 	stmts   map[string]*sql.Stmt // prepared on w; used by the holder of the turn
-	lastNo  int64                // as committed; used by the holder of the turn
 	head    auditHead            // as committed; used by the holder of the turn
 	history atomic.Int64         // look-back of History in microseconds
 
@@ -111,10 +110,6 @@ func (d *DB) open(ctx context.Context, o Options) error {
 		return err
 	}
 	if err := d.Writable(ctx); err != nil {
-		return err
-	}
-	d.lastNo, err = d.lastCommitted(ctx)
-	if err != nil {
 		return err
 	}
 	return d.openAudit(ctx)

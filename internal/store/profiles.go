@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,14 +12,15 @@ import (
 	"github.com/warderhq/warder/internal/guard"
 )
 
-// Address is what is known of an address key.
+// Address is what is known of an address key. In lists what went well may be a
+// quarter of an hour behind, and the counts of all events are not given.
 type Address struct {
 	IP         netip.Prefix    `json:"ip"`
 	FirstSeen  time.Time       `json:"first_seen"`
 	LastSeen   time.Time       `json:"last_seen"`
-	Events     int64           `json:"events"`
-	Completed  int64           `json:"completed"` // sign-ins
-	Bad        int64           `json:"bad"`       // events of severity warning and above
+	Events     int64           `json:"events,omitempty"`    // kept ones, counted up to 100,000
+	Completed  int64           `json:"completed,omitempty"` // sign-ins among them
+	Bad        int64           `json:"bad"`                 // events of severity warning and above
 	Worst      warder.Severity `json:"worst"`
 	Blocks     int64           `json:"blocks"` // automatic ones, ever
 	Account    string          `json:"last_account,omitempty"`
@@ -39,58 +39,54 @@ type AddressFilter struct {
 	IP         netip.Prefix // within it
 }
 
-const addressColumns = `address, first_seen, last_seen, events, completed, bad, worst, blocks, suspicious, account, realm,
+const addressColumns = `address, first_seen, last_seen, bad, worst, blocks, suspicious, account, realm,
 	event, fraudulent, note, marked_by, marked_at`
 
 func scanAddress(scan func(...any) error) (Address, error) {
 	var a Address
 	var key []byte
 	var first, last, worst, suspicious, fraudulent, marked int64
-	err := scan(&key, &first, &last, &a.Events, &a.Completed, &a.Bad, &worst, &a.Blocks, &suspicious, &a.Account,
+	err := scan(&key, &first, &last, &a.Bad, &worst, &a.Blocks, &suspicious, &a.Account,
 		&a.Realm, &a.Event, &fraudulent, &a.Note, &a.MarkedBy, &marked)
 	a.IP, a.FirstSeen, a.LastSeen, a.MarkedAt = bytesKey(key), instant(first), instant(last), instant(marked)
 	a.Worst, a.Suspicious, a.Fraudulent = warder.Severity(worst), suspicious != 0, fraudulent != 0
 	return a, translate(err)
 }
 
-// ListAddresses returns addresses, the last seen first.
+// ListAddresses returns suspicious addresses, the last seen first (within a
+// quarter of an hour by address), or all that anything bad ever came from, in
+// their own order.
 func (d *DB) ListAddresses(ctx context.Context, f AddressFilter, p Page) (List[Address], error) {
 	c, err := parseCursor(cursorAddresses, p.Cursor)
 	if err != nil {
 		return List[Address]{}, err
 	}
-	var out []Address
-	for _, suspicious := range []int{1, 0} { // each walks its part of the index
-		if f.Suspicious && suspicious == 0 {
-			continue
-		}
-		w := &where{}
-		w.add("suspicious = ?", suspicious)
-		if f.IP.IsValid() {
-			_, last := bounds(f.IP)
-			w.add("address BETWEEN ? AND ?", keyBytes(warder.AddressKey(f.IP.Addr())), last)
-		}
-		if c != nil {
-			w.add("last_seen <= ?", c.A)
-			w.add("last_seen < ? OR address < ?", c.A, []byte(c.S))
-		}
-		query, args := w.query("SELECT "+addressColumns+" FROM addresses", "ORDER BY last_seen DESC, address DESC LIMIT ?", p.size()+1)
-		if err := d.read(ctx, query, args, func(scan func(...any) error) error {
-			a, err := scanAddress(scan)
-			out = append(out, a)
-			return err
-		}); err != nil {
-			return List[Address]{}, fmt.Errorf("list addresses: %w", err)
-		}
+	w, order := &where{}, "address"
+	if f.IP.IsValid() {
+		_, last := bounds(f.IP)
+		w.add("address BETWEEN ? AND ?", keyBytes(warder.AddressKey(f.IP.Addr())), last)
 	}
-	slices.SortFunc(out, func(a, b Address) int {
-		if c := b.LastSeen.Compare(a.LastSeen); c != 0 {
-			return c
+	if f.Suspicious {
+		order = "seen DESC, address"
+		w.add("suspicious = 1")
+		if c != nil {
+			w.add("seen <= ?", c.A)
+			w.add("seen < ? OR address > ?", c.A, []byte(c.S))
 		}
-		return slices.Compare(keyBytes(b.IP), keyBytes(a.IP))
-	})
-	return cut(out[:min(len(out), p.size()+1)], p, func(a *Address) cursor {
-		return cursor{Kind: cursorAddresses, A: micros(a.LastSeen), S: string(keyBytes(a.IP))}
+	} else if c != nil {
+		w.add("address > ?", []byte(c.S))
+	}
+	query, args := w.query("SELECT "+addressColumns+" FROM addresses", "ORDER BY "+order+" LIMIT ?", p.size()+1)
+	var out []Address
+	if err := d.read(ctx, query, args, func(scan func(...any) error) error {
+		a, err := scanAddress(scan)
+		out = append(out, a)
+		return err
+	}); err != nil {
+		return List[Address]{}, fmt.Errorf("list addresses: %w", err)
+	}
+	return cut(out, p, func(a *Address) cursor {
+		return cursor{Kind: cursorAddresses, A: micros(a.LastSeen) / usPerBucket, S: string(keyBytes(a.IP))}
 	}), nil
 }
 
@@ -107,10 +103,43 @@ func (d *DB) Address(ctx context.Context, ip netip.Prefix) (*Address, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read address %s: %w", ip, err)
 	}
-	if out == nil {
-		return nil, ErrNotFound
+	if out == nil { // it never did anything bad
+		out = &Address{IP: warder.AddressKey(ip.Addr())}
+		var at int64
+		err := d.readDB.QueryRowContext(ctx, "SELECT time FROM events WHERE address = $1 ORDER BY time LIMIT 1",
+			keyBytes(out.IP)).Scan(&at)
+		if err != nil {
+			return nil, translate(err)
+		}
+		out.FirstSeen = instant(at)
+	}
+	out.Events, out.Completed, err = d.tally(ctx, "address = $1", keyBytes(out.IP))
+	if err != nil {
+		return nil, fmt.Errorf("count events of %s: %w", ip, err)
+	}
+	var at int64
+	var account, realm string
+	err = d.readDB.QueryRowContext(ctx, `SELECT time, name, account, realm FROM events WHERE address = $1
+		ORDER BY time DESC, seq DESC LIMIT 1`, keyBytes(out.IP)).Scan(&at, &out.Event, &account, &realm)
+	if err = translate(err); err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("read last event of %s: %w", ip, err)
+	}
+	if account != "" {
+		out.Account, out.Realm = account, realm
+	}
+	if t := instant(at); t.After(out.LastSeen) {
+		out.LastSeen = t
 	}
 	return out, nil
+}
+
+// tally counts the events and the completed sign-ins of a condition that has an
+// index, among the latest that there are.
+func (d *DB) tally(ctx context.Context, condition string, args ...any) (events, completed int64, err error) {
+	err = d.readDB.QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*), coalesce(sum(CASE WHEN flags & 2 > 0 THEN 1 ELSE 0 END), 0)
+		FROM (SELECT flags FROM events WHERE %s ORDER BY time DESC LIMIT %d) AS some`, condition, countLimit), args...).
+		Scan(&events, &completed)
+	return events, completed, translate(err)
 }
 
 // AccountsOf returns the accounts that completed sign-ins from an address key
@@ -130,16 +159,16 @@ func (d *DB) AccountsOf(ctx context.Context, ip netip.Prefix, limit int) ([]guar
 	return out, err
 }
 
-// Account is what is known of an account.
+// Account is what is known of an account, in lists as for Address.
 type Account struct {
 	Key        string       `json:"-"`
 	Account    string       `json:"account"` // as last reported
 	Realm      string       `json:"realm,omitempty"`
 	FirstSeen  time.Time    `json:"first_seen"`
 	LastSeen   time.Time    `json:"last_seen"`
-	Events     int64        `json:"events"`
-	Completed  int64        `json:"completed"` // sign-ins
-	Bad        int64        `json:"bad"`       // events of severity warning and above
+	Events     int64        `json:"events,omitempty"`    // kept ones, counted up to 100,000
+	Completed  int64        `json:"completed,omitempty"` // sign-ins among them
+	Bad        int64        `json:"bad"`                 // events of severity warning and above
 	IP         netip.Prefix `json:"last_ip,omitzero"`
 	Event      string       `json:"last_event,omitempty"`
 	Suspicious bool         `json:"suspicious"` // something high happened to it
@@ -152,89 +181,70 @@ type AccountFilter struct {
 	Q          string // beginning of the account
 }
 
-const accountColumns = `account_key, realm, account, first_seen, last_seen, events, completed, bad, suspicious, address, event`
+const accountColumns = `account_key, realm, account, first_seen, last_seen, bad, suspicious, address, event`
 
 func scanAccount(scan func(...any) error) (Account, error) {
 	var a Account
 	var name string
 	var first, last, suspicious int64
 	var key []byte
-	err := scan(&name, &a.Realm, &a.Account, &first, &last, &a.Events, &a.Completed, &a.Bad, &suspicious, &key, &a.Event)
+	err := scan(&name, &a.Realm, &a.Account, &first, &last, &a.Bad, &suspicious, &key, &a.Event)
 	a.Key, a.IP, a.Suspicious = joinKey(a.Realm, name), bytesKey(key), suspicious != 0
 	a.FirstSeen, a.LastSeen = instant(first), instant(last)
 	return a, translate(err)
 }
 
-// ListAccounts returns accounts, the last seen first; those that begin with Q
-// in the order of their names.
+// ListAccounts returns suspicious accounts, the last seen first (within a
+// quarter of an hour by name), or all accounts, or those that begin with Q, by
+// name.
 func (d *DB) ListAccounts(ctx context.Context, f AccountFilter, p Page) (List[Account], error) {
 	c, err := parseCursor(cursorAccounts, p.Cursor)
 	if err != nil {
 		return List[Account]{}, err
 	}
-	var out []Account
-	list := func(w *where, order string) error {
-		if f.Realm != "" {
-			w.add("realm = ?", f.Realm)
-		}
-		query, args := w.query("SELECT "+accountColumns+" FROM accounts", "ORDER BY "+order+" LIMIT ?", p.size()+1)
-		return d.read(ctx, query, args, func(scan func(...any) error) error {
-			a, err := scanAccount(scan)
-			out = append(out, a)
-			return err
-		})
+	w, order := &where{}, "account_key, realm"
+	if f.Realm != "" {
+		w.add("(realm || '') = ?", f.Realm)
+	}
+	prefix := foldAccount(f.Q)
+	if prefix != "" {
+		first, end := prefixRange(prefix)
+		w.add("account_key >= ? AND account_key < ?", first, end)
 	}
 	var name, realm string
 	if c != nil {
 		name, realm, _ = strings.Cut(c.S, "\x1f")
 	}
-	if prefix := foldAccount(f.Q); prefix != "" {
-		w := &where{}
-		first, end := prefixRange(prefix)
-		w.add("account_key >= ? AND account_key < ?", first, end)
+	switch {
+	case f.Suspicious && prefix == "":
+		order = "seen DESC, account_key, realm"
+		w.add("suspicious = 1")
+		if c != nil {
+			w.add("seen <= ?", c.A)
+			w.add("seen < ? OR account_key > ? OR account_key = ? AND realm > ?", c.A, name, name, realm)
+		}
+	case c != nil:
+		w.add("account_key >= ?", name)
+		w.add("account_key > ? OR realm > ?", name, realm)
+		fallthrough
+	default:
 		if f.Suspicious {
 			w.add("(suspicious + 0) = 1")
 		}
-		if c != nil {
-			w.add("account_key >= ?", name)
-			w.add("account_key > ? OR realm > ?", name, realm)
-		}
-		err = list(w, "account_key, realm")
-	} else {
-		for _, suspicious := range []int{1, 0} {
-			if f.Suspicious && suspicious == 0 {
-				continue
-			}
-			w := &where{}
-			w.add("suspicious = ?", suspicious)
-			if c != nil {
-				w.add("last_seen <= ?", c.A)
-				w.add("last_seen < ? OR account_key < ? OR account_key = ? AND realm < ?", c.A, name, name, realm)
-			}
-			if err = list(w, "last_seen DESC, account_key DESC, realm DESC"); err != nil {
-				break
-			}
-		}
-		slices.SortFunc(out, func(a, b Account) int {
-			if c := b.LastSeen.Compare(a.LastSeen); c != 0 {
-				return c
-			}
-			return strings.Compare(orderOf(&b), orderOf(&a))
-		})
 	}
-	if err != nil {
+	query, args := w.query("SELECT "+accountColumns+" FROM accounts", "ORDER BY "+order+" LIMIT ?", p.size()+1)
+	var out []Account
+	if err := d.read(ctx, query, args, func(scan func(...any) error) error {
+		a, err := scanAccount(scan)
+		out = append(out, a)
+		return err
+	}); err != nil {
 		return List[Account]{}, fmt.Errorf("list accounts: %w", err)
 	}
-	return cut(out[:min(len(out), p.size()+1)], p, func(a *Account) cursor {
-		return cursor{Kind: cursorAccounts, A: micros(a.LastSeen), S: orderOf(a)}
+	return cut(out, p, func(a *Account) cursor {
+		_, name := splitKey(a.Key)
+		return cursor{Kind: cursorAccounts, A: micros(a.LastSeen) / usPerBucket, S: name + "\x1f" + a.Realm}
 	}), nil
-}
-
-// orderOf is what accounts seen at the same instant are ordered by. The
-// separator sorts below everything that a name may hold.
-func orderOf(a *Account) string {
-	_, name := splitKey(a.Key)
-	return name + "\x1f" + a.Realm
 }
 
 // Account returns what is known of an account key, or ErrNotFound.
@@ -252,6 +262,23 @@ func (d *DB) Account(ctx context.Context, key string) (*Account, error) {
 	}
 	if out == nil {
 		return nil, ErrNotFound
+	}
+	out.Events, out.Completed, err = d.tally(ctx, "account_key = $1 AND account_key <> '' AND realm = $2", name, realm)
+	if err != nil {
+		return nil, fmt.Errorf("count events of account: %w", err)
+	}
+	var at int64
+	var address []byte
+	err = d.readDB.QueryRowContext(ctx, `SELECT time, name, address FROM events WHERE account_key = $1 AND account_key <> ''
+		AND realm = $2 ORDER BY time DESC, seq DESC LIMIT 1`, name, realm).Scan(&at, &out.Event, &address)
+	if err = translate(err); err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("read last event of account: %w", err)
+	}
+	if p := bytesKey(address); p.IsValid() {
+		out.IP = p
+	}
+	if t := instant(at); t.After(out.LastSeen) {
+		out.LastSeen = t
 	}
 	return out, nil
 }

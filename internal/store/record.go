@@ -120,14 +120,15 @@ func (b *batch) lists(r *guard.Record) error {
 		if err := b.flush(); err != nil {
 			return err
 		}
-		if err := b.exec(`INSERT INTO addresses (address, first_seen, last_seen, events, completed, bad, worst,
-				suspicious, account, realm, event, fraudulent, note, marked_by, marked_at)
-			VALUES ($1, $2, $2, 0, 0, 0, 0, $3, '', '', '', $3, $4, $5, $2)
+		if err := b.exec(`INSERT INTO addresses (address, first_seen, last_seen, seen, bad, worst, suspicious, account,
+				realm, event, fraudulent, note, marked_by, marked_at, day, day_bad, day_failed, day_last)
+			VALUES ($1, $2, $2, $3, 0, 0, $4, '', '', '', $4, $5, $6, $2, $7, 0, 0, 0)
 			ON CONFLICT (address) DO UPDATE SET fraudulent = excluded.fraudulent, note = excluded.note,
 				marked_by = excluded.marked_by, marked_at = excluded.marked_at,
 				suspicious = CASE WHEN excluded.fraudulent = 1 OR addresses.worst >= 2 OR addresses.blocks > 0
 					THEN 1 ELSE 0 END`,
-			keyBytes(m.Address), micros(m.At), flag(m.Fraudulent), m.Note, m.By); err != nil {
+			keyBytes(m.Address), micros(m.At), micros(m.At)/usPerBucket, flag(m.Fraudulent), m.Note, m.By,
+			micros(m.At)/usPerDay); err != nil {
 			return err
 		}
 	}
@@ -164,8 +165,8 @@ func (b *batch) clear(c *guard.Clear) error {
 		}
 		day := micros(c.At) / usPerDay
 		key := keyBytes(warder.AddressKey(s.Address.Addr()))
-		return b.exec(`UPDATE addresses SET cleared_day = $1, cleared_bad = coalesce((SELECT failed FROM address_days
-			WHERE address_days.address = addresses.address AND day = $2), 0) WHERE address = $3`, day, day, key)
+		return b.exec(`UPDATE addresses SET cleared_day = $1,
+			cleared_bad = CASE WHEN day = $1 THEN day_failed ELSE 0 END WHERE address = $2`, day, key)
 	}
 	return nil
 }

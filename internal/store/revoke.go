@@ -38,8 +38,8 @@ func (b *batch) revoke(r *guard.Revoke) error {
 			}
 			if !known {
 				if err := b.exec(`INSERT INTO sessions (id, account, account_key, realm, agent, opened, last_used,
-						revoked_at, reason) VALUES ($1, '', $2, '', '', $3, $3, 0, '')`,
-					r.Session, r.AccountKey, micros(r.At)); err != nil {
+						revoked_at, reason, used) VALUES ($1, '', $2, '', '', $3, $3, 0, '', $4)`,
+					r.Session, r.AccountKey, micros(r.At), micros(r.At)/usPerBucket); err != nil {
 					return err
 				}
 				ended = append(ended, guard.Revoked{
@@ -67,7 +67,7 @@ func (b *batch) revoke(r *guard.Revoke) error {
 	} else if r.Address.IsValid() {
 		first, last := revokeBounds(r)
 		if err := collect("id IN (SELECT id FROM sessions WHERE revoked_at = 0 AND opening BETWEEN $1 AND $2"+
-			" UNION SELECT id FROM sessions WHERE revoked_at = 0 AND latest BETWEEN $1 AND $2)", first, last); err != nil {
+			" UNION SELECT id FROM sessions WHERE revoked_at = 0 AND latest <> opening AND latest BETWEEN $1 AND $2)", first, last); err != nil {
 			return err
 		}
 	}

@@ -21,8 +21,6 @@ const (
 type stats struct {
 	rollups   map[rollupKey]int64
 	addresses map[address]*addressDelta
-	days      map[dayKey]*dayDelta
-	hours     map[hourKey]*hourDelta
 	accounts  map[accountKey]*accountDelta
 	good      map[goodKey]int64
 	known     map[knownKey]guard.Known
@@ -38,32 +36,24 @@ type (
 		realm    string
 	}
 	addressDelta struct {
-		first, last            int64
-		events, completed, bad int64
-		worst                  warder.Severity
-		blocks                 int64
-		suspicious             bool
-		account, realm, event  string
+		first, last           int64
+		bad, blocks           int64
+		worst                 warder.Severity
+		suspicious            bool
+		account, realm, event string
+		day                   int64 // of the latest bad event; 0: there was none
+		today                 dayDelta
+		older                 map[int64]*dayDelta
 	}
-	dayKey struct {
-		address address
-		day     int64
-	}
-	dayDelta struct{ events, bad, failed, last int64 }
-	hourKey  struct {
-		hour    int64
-		address address
-		realm   string
-	}
-	hourDelta  struct{ ok, bad int64 }
+	dayDelta   struct{ events, bad, failed, last int64 }
 	accountKey struct{ name, realm string }
 	// accountDelta also remembers what an account did last.
 	accountDelta struct {
-		first, last            int64
-		events, completed, bad int64
-		suspicious             bool
-		account, event         string
-		address                []byte
+		first, last    int64
+		bad            int64
+		suspicious     bool
+		account, event string
+		address        []byte
 	}
 	goodKey struct {
 		address address
@@ -76,8 +66,6 @@ func newStats() *stats {
 	return &stats{
 		rollups:   make(map[rollupKey]int64),
 		addresses: make(map[address]*addressDelta),
-		days:      make(map[dayKey]*dayDelta),
-		hours:     make(map[hourKey]*hourDelta),
 		accounts:  make(map[accountKey]*accountDelta),
 		good:      make(map[goodKey]int64),
 		known:     make(map[knownKey]guard.Known),
@@ -105,18 +93,11 @@ func (s *stats) count(e *guard.Event) {
 
 	// What Warder wrote itself says nothing new about how busy somebody is.
 	own := warder.OwnEvent(e.Name)
-	var n, bad int64 = 1, 0
-	if own {
-		n = 0
-	} else if e.Severity >= warder.Warning {
-		bad = 1
-	}
-	failed, signIn := failure(e)
+	bad := flag(!own && e.Severity >= warder.Warning)
+	failed, _ := failure(e)
 	if e.Address.IsValid() {
 		key := addressOf(e.Address)
 		a := s.address(key, at)
-		a.events += n
-		a.completed += flag(e.Completed)
 		a.bad += bad
 		a.worst = max(a.worst, e.Severity)
 		a.suspicious = a.suspicious || e.Severity >= warder.High
@@ -126,27 +107,11 @@ func (s *stats) count(e *guard.Event) {
 				a.account, a.realm = e.Account, e.Realm
 			}
 		}
-		if n > 0 {
-			k := dayKey{key, at / usPerDay}
-			d := s.days[k]
-			if d == nil {
-				d = &dayDelta{}
-				s.days[k] = d
-			}
-			d.events++
+		if bad > 0 {
+			d := a.on(at / usPerDay)
 			d.bad += bad
 			d.failed += flag(failed)
 			d.last = max(d.last, at)
-		}
-		if e.Completed || signIn {
-			k := hourKey{at / usPerHour, key, e.Realm}
-			h := s.hours[k]
-			if h == nil {
-				h = &hourDelta{}
-				s.hours[k] = h
-			}
-			h.ok += flag(e.Completed)
-			h.bad += flag(signIn && !e.Completed)
 		}
 		if e.Completed && e.AccountKey != "" {
 			k := goodKey{key, e.AccountKey}
@@ -160,8 +125,6 @@ func (s *stats) count(e *guard.Event) {
 			a = &accountDelta{first: at}
 			s.accounts[k] = a
 		}
-		a.events++
-		a.completed += flag(e.Completed)
 		a.bad += bad
 		a.suspicious = a.suspicious || e.Severity >= warder.High
 		a.first = min(a.first, at)
@@ -169,6 +132,31 @@ func (s *stats) count(e *guard.Event) {
 			a.last, a.account, a.event, a.address = at, e.Account, e.Name, keyBytes(e.Address)
 		}
 	}
+}
+
+// on returns the counts of a day.
+func (a *addressDelta) on(day int64) *dayDelta {
+	if a.day == 0 {
+		a.day = day
+	}
+	if day == a.day {
+		return &a.today
+	}
+	if a.older == nil {
+		a.older = make(map[int64]*dayDelta)
+	}
+	if day > a.day {
+		moved := a.today
+		a.older[a.day] = &moved
+		a.day, a.today = day, dayDelta{}
+		return &a.today
+	}
+	d := a.older[day]
+	if d == nil {
+		d = &dayDelta{}
+		a.older[day] = d
+	}
+	return d
 }
 
 // blocked counts an automatic Block on the profile of its address key.
@@ -230,41 +218,7 @@ func (b *batch) flush() error {
 		}
 	}
 	for k, a := range s.addresses {
-		if err := t.exec(`INSERT INTO addresses (address, first_seen, last_seen, events, completed, bad, worst, blocks,
-				suspicious, account, realm, event)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-			ON CONFLICT (address) DO UPDATE SET
-				first_seen = CASE WHEN excluded.first_seen < addresses.first_seen THEN excluded.first_seen ELSE addresses.first_seen END,
-				last_seen = CASE WHEN excluded.last_seen > addresses.last_seen THEN excluded.last_seen ELSE addresses.last_seen END,
-				events = addresses.events + excluded.events,
-				completed = addresses.completed + excluded.completed,
-				bad = addresses.bad + excluded.bad,
-				worst = CASE WHEN excluded.worst > addresses.worst THEN excluded.worst ELSE addresses.worst END,
-				blocks = addresses.blocks + excluded.blocks,
-				suspicious = CASE WHEN excluded.suspicious = 1 THEN 1 ELSE addresses.suspicious END,
-				account = CASE WHEN excluded.account <> '' THEN excluded.account ELSE addresses.account END,
-				realm = CASE WHEN excluded.account <> '' THEN excluded.realm ELSE addresses.realm END,
-				event = CASE WHEN excluded.event <> '' THEN excluded.event ELSE addresses.event END`,
-			k[:], a.first, a.last, a.events, a.completed, a.bad, int64(a.worst), a.blocks, flag(a.suspicious),
-			a.account, a.realm, a.event); err != nil {
-			return err
-		}
-	}
-	for k, v := range s.days {
-		if err := t.exec(`INSERT INTO address_days (address, day, events, bad, failed, last)
-			VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (address, day) DO UPDATE SET events = address_days.events + excluded.events,
-				bad = address_days.bad + excluded.bad, failed = address_days.failed + excluded.failed,
-				last = CASE WHEN excluded.last > address_days.last THEN excluded.last ELSE address_days.last END`,
-			k.address[:], k.day, v.events, v.bad, v.failed, v.last); err != nil {
-			return err
-		}
-	}
-	for k, v := range s.hours {
-		if err := t.exec(`INSERT INTO address_hours (hour, address, realm, ok, bad) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (hour, address, realm) DO UPDATE SET ok = address_hours.ok + excluded.ok,
-				bad = address_hours.bad + excluded.bad`,
-			k.hour, k.address[:], k.realm, v.ok, v.bad); err != nil {
+		if err := b.flushAddress(k, a); err != nil {
 			return err
 		}
 	}
@@ -273,46 +227,131 @@ func (b *batch) flush() error {
 	}
 	clear(s.rollups)
 	clear(s.addresses)
-	clear(s.days)
-	clear(s.hours)
 	return nil
+}
+
+const addDay = ` ON CONFLICT (address, day) DO UPDATE SET bad = address_days.bad + excluded.bad, failed = address_days.failed + excluded.failed,
+	last = CASE WHEN excluded.last > address_days.last THEN excluded.last ELSE address_days.last END`
+
+func (t *tx) addDay(k address, day int64, v *dayDelta) error {
+	return t.exec("INSERT INTO address_days (address, day, bad, failed, last) VALUES ($1, $2, $3, $4, $5)"+
+		addDay, k[:], day, v.bad, v.failed, v.last)
+}
+
+// flushAddress adds to the profile of an address. The counts of its latest bad
+// day stand in the profile, so that most events touch one row; they move to the
+// days before when a later one begins.
+func (b *batch) flushAddress(k address, a *addressDelta) error {
+	for day, v := range a.older {
+		if err := b.addDay(k, day, v); err != nil {
+			return err
+		}
+	}
+	if a.bad == 0 && a.blocks == 0 && !a.suspicious {
+		return b.exec(`UPDATE addresses SET last_seen = $1, seen = $2, event = $3,
+				account = CASE WHEN $4 <> '' THEN $4 ELSE account END, realm = CASE WHEN $4 <> '' THEN $5 ELSE realm END
+			WHERE address = $6 AND seen < $2`, a.last, a.last/usPerBucket, a.event, a.account, a.realm, k[:])
+	}
+	if a.day == 0 {
+		_, err := b.upsertAddress(k, a, a.last/usPerDay, dayDelta{})
+		return err
+	}
+	done, err := b.upsertAddress(k, a, a.day, a.today)
+	if done || err != nil {
+		return err
+	}
+	var latest int64
+	if err := b.row("SELECT day FROM addresses WHERE address = $1", k[:]).Scan(&latest); err != nil {
+		return err
+	}
+	if a.day < latest {
+		if err := b.addDay(k, a.day, &a.today); err != nil {
+			return err
+		}
+		_, err := b.upsertAddress(k, a, latest, dayDelta{})
+		return err
+	}
+	if err := b.exec(`INSERT INTO address_days (address, day, bad, failed, last)
+		SELECT address, day, day_bad, day_failed, day_last FROM addresses
+		WHERE address = $1 AND (day_bad > 0 OR day_failed > 0)`+addDay, k[:]); err != nil {
+		return err
+	}
+	if err := b.exec("UPDATE addresses SET day = $1, day_bad = 0, day_failed = 0, day_last = 0 WHERE address = $2",
+		a.day, k[:]); err != nil {
+		return err
+	}
+	_, err = b.upsertAddress(k, a, a.day, a.today)
+	return err
+}
+
+// upsertAddress adds to the profile of an address. It reports false if there is
+// something to count and the profile counts another day.
+func (t *tx) upsertAddress(k address, a *addressDelta, day int64, v dayDelta) (bool, error) {
+	const upsert = `INSERT INTO addresses (address, first_seen, last_seen, seen, bad, worst, blocks,
+			suspicious, account, realm, event, day, day_bad, day_failed, day_last)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (address) DO UPDATE SET
+			first_seen = CASE WHEN excluded.first_seen < addresses.first_seen THEN excluded.first_seen ELSE addresses.first_seen END,
+			last_seen = CASE WHEN excluded.last_seen > addresses.last_seen THEN excluded.last_seen ELSE addresses.last_seen END,
+			seen = CASE WHEN excluded.seen > addresses.seen THEN excluded.seen ELSE addresses.seen END,
+			bad = addresses.bad + excluded.bad,
+			worst = CASE WHEN excluded.worst > addresses.worst THEN excluded.worst ELSE addresses.worst END,
+			blocks = addresses.blocks + excluded.blocks,
+			suspicious = CASE WHEN excluded.suspicious = 1 THEN 1 ELSE addresses.suspicious END,
+			account = CASE WHEN excluded.account <> '' THEN excluded.account ELSE addresses.account END,
+			realm = CASE WHEN excluded.account <> '' THEN excluded.realm ELSE addresses.realm END,
+			event = CASE WHEN excluded.event <> '' THEN excluded.event ELSE addresses.event END`
+	const busy = upsert + `,
+			day_bad = addresses.day_bad + excluded.day_bad,
+			day_failed = addresses.day_failed + excluded.day_failed,
+			day_last = CASE WHEN excluded.day_last > addresses.day_last THEN excluded.day_last ELSE addresses.day_last END
+		WHERE addresses.day = excluded.day`
+	counts := v != dayDelta{}
+	query := upsert
+	if counts {
+		query = busy
+	}
+	n, err := t.affect(query, k[:], a.first, a.last, a.last/usPerBucket, a.bad, int64(a.worst), a.blocks,
+		flag(a.suspicious), a.account, a.realm, a.event, day, v.bad, v.failed, v.last)
+	return n > 0 || !counts, err
 }
 
 // flushPeople writes what is kept by account.
 func (s *stats) flushPeople(t *tx) error {
 	for k, a := range s.accounts {
-		if err := t.exec(`INSERT INTO accounts (account_key, realm, account, first_seen, last_seen, events, completed,
-				bad, suspicious, address, event)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		if err := t.exec(`INSERT INTO accounts (account_key, realm, account, first_seen, last_seen, bad,
+				suspicious, address, event, seen)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (account_key, realm) DO UPDATE SET
 				account = excluded.account,
 				first_seen = CASE WHEN excluded.first_seen < accounts.first_seen THEN excluded.first_seen ELSE accounts.first_seen END,
 				last_seen = CASE WHEN excluded.last_seen > accounts.last_seen THEN excluded.last_seen ELSE accounts.last_seen END,
-				events = accounts.events + excluded.events,
-				completed = accounts.completed + excluded.completed,
 				bad = accounts.bad + excluded.bad,
 				suspicious = CASE WHEN excluded.suspicious = 1 THEN 1 ELSE accounts.suspicious END,
 				address = coalesce(excluded.address, accounts.address),
-				event = excluded.event`,
-			k.name, k.realm, a.account, a.first, a.last, a.events, a.completed, a.bad, flag(a.suspicious),
-			a.address, a.event); err != nil {
+				event = excluded.event,
+				seen = CASE WHEN excluded.seen > accounts.seen THEN excluded.seen ELSE accounts.seen END
+			WHERE excluded.seen > accounts.seen OR excluded.bad > 0 OR excluded.suspicious > accounts.suspicious`,
+			k.name, k.realm, a.account, a.first, a.last, a.bad, flag(a.suspicious),
+			a.address, a.event, a.last/usPerBucket); err != nil {
 			return err
 		}
 	}
+	// That somebody signed in again within the hour changes nothing that is
+	// kept for weeks, and a row that stays as it is costs no write.
 	for k, at := range s.good {
 		if err := t.exec(`INSERT INTO good (address, account_key, at) VALUES ($1, $2, $3)
-			ON CONFLICT (address, account_key) DO UPDATE SET
-				at = CASE WHEN excluded.at > good.at THEN excluded.at ELSE good.at END`,
-			k.address[:], k.account, at); err != nil {
+			ON CONFLICT (address, account_key) DO UPDATE SET at = excluded.at WHERE excluded.at >= good.at + $4`,
+			k.address[:], k.account, at, usPerHour); err != nil {
 			return err
 		}
 	}
 	for _, k := range s.known {
 		if err := t.exec(`INSERT INTO known (account_key, source, realm, address, at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (account_key, source) DO UPDATE SET realm = excluded.realm,
-				address = coalesce(excluded.address, known.address),
-				at = CASE WHEN excluded.at > known.at THEN excluded.at ELSE known.at END`,
-			k.Account, k.Source, k.Realm, keyBytes(k.Address), micros(k.At)); err != nil {
+				address = coalesce(excluded.address, known.address), at = excluded.at
+				WHERE excluded.at >= known.at + $6`,
+			k.Account, k.Source, k.Realm, keyBytes(k.Address), micros(k.At), usPerHour); err != nil {
 			return err
 		}
 	}
@@ -326,8 +365,8 @@ func (s *stats) flushPeople(t *tx) error {
 func (s *stats) flushSessions(t *tx) error {
 	for id, n := range s.sessions {
 		if err := t.exec(`INSERT INTO sessions (id, account, account_key, realm, opening, latest, agent, opened,
-				last_used, revoked_at, reason)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+				last_used, revoked_at, reason, used)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (id) DO UPDATE SET
 				account = excluded.account, account_key = excluded.account_key, realm = excluded.realm,
 				opening = coalesce(excluded.opening, sessions.opening),
@@ -336,9 +375,10 @@ func (s *stats) flushSessions(t *tx) error {
 				opened = CASE WHEN excluded.opened > 0 THEN excluded.opened ELSE sessions.opened END,
 				last_used = CASE WHEN excluded.last_used > sessions.last_used THEN excluded.last_used ELSE sessions.last_used END,
 				revoked_at = CASE WHEN sessions.revoked_at > 0 THEN sessions.revoked_at ELSE excluded.revoked_at END,
+				used = CASE WHEN excluded.used > sessions.used THEN excluded.used ELSE sessions.used END,
 				reason = CASE WHEN sessions.revoked_at > 0 THEN sessions.reason ELSE excluded.reason END`,
 			id, n.Account, n.AccountKey, n.Realm, keyBytes(n.Opening), keyBytes(n.Latest), n.Agent, micros(n.Opened),
-			micros(n.LastUsed), micros(n.RevokedAt), n.Reason); err != nil {
+			micros(n.LastUsed), micros(n.RevokedAt), n.Reason, micros(n.LastUsed)/usPerBucket); err != nil {
 			return err
 		}
 	}
@@ -367,22 +407,25 @@ func (b *batch) history(p netip.Prefix, from int64) (guard.History, error) {
 		AND origin = 'rule' AND observed = 0 AND lifted_at = 0`, first, last, from).Scan(&h.Blocks); err != nil {
 		return h, err
 	}
-	var day, bad, fraudulent int64
-	if err := b.row("SELECT cleared_day, cleared_bad, fraudulent FROM addresses WHERE address = $1",
-		first).Scan(&day, &bad, &fraudulent); err != nil {
+	var clearedDay, cleared, fraudulent, day, failed int64
+	if err := b.row(`SELECT cleared_day, cleared_bad, fraudulent, day, day_failed FROM addresses WHERE address = $1`,
+		first).Scan(&clearedDay, &cleared, &fraudulent, &day, &failed); err != nil {
 		return h, err
 	}
 	h.Fraudulent = fraudulent != 0
 	start := from / usPerDay
-	if day >= start {
-		start = day
+	if clearedDay >= start {
+		start = clearedDay
 	} else {
-		bad = 0
+		cleared = 0
+	}
+	if day < start {
+		failed = 0
 	}
 	if err := b.row("SELECT coalesce(sum(failed), 0) FROM address_days WHERE address = $1 AND day >= $2",
 		first, start).Scan(&h.Failures); err != nil {
 		return h, err
 	}
-	h.Failures = max(0, h.Failures-int(bad))
+	h.Failures = max(0, h.Failures+int(failed-cleared))
 	return h, nil
 }

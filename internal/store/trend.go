@@ -273,21 +273,24 @@ func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) (
 		w.add("address BETWEEN ? AND ?", keyBytes(warder.AddressKey(f.IP.Addr())), hi)
 	}
 	for day := last; day >= first; day-- {
-		one := w.join(&where{})
-		one.add("day = ? AND bad > 0", day)
-		query, args := one.query("SELECT address, bad FROM address_days", "ORDER BY bad DESC LIMIT ?", attackersPerDay)
-		if err := d.read(ctx, query, args, func(scan func(...any) error) error {
-			var a []byte
-			var n int64
-			if err := scan(&a, &n); err != nil {
-				return err
+		for _, from := range []struct{ table, bad string }{{"addresses", "day_bad"}, {"address_days", "bad"}} {
+			one := w.join(&where{})
+			one.add("day = ? AND "+from.bad+" > 0", day)
+			query, args := one.query("SELECT address, "+from.bad+" FROM "+from.table,
+				"ORDER BY "+from.bad+" DESC LIMIT ?", attackersPerDay)
+			if err := d.read(ctx, query, args, func(scan func(...any) error) error {
+				var a []byte
+				var n int64
+				if err := scan(&a, &n); err != nil {
+					return err
+				}
+				if len(a) == 16 {
+					seen[address(a)] += n
+				}
+				return nil
+			}); err != nil {
+				return nil, err
 			}
-			if len(a) == 16 {
-				seen[address(a)] += n
-			}
-			return nil
-		}); err != nil {
-			return nil, err
 		}
 	}
 	list := make([]candidate, 0, len(seen))
@@ -300,8 +303,10 @@ func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) (
 	list = list[:min(len(list), 500)]
 	for i := range list {
 		c := &list[i]
-		if err := d.readDB.QueryRowContext(ctx, `SELECT coalesce(sum(bad), 0), coalesce(max(last), 0) FROM address_days
-			WHERE address = $1 AND day BETWEEN $2 AND $3`, c.address[:], first, last).Scan(&c.n, &c.last); err != nil {
+		if err := d.readDB.QueryRowContext(ctx, `SELECT coalesce(sum(bad), 0), coalesce(max(last), 0) FROM (
+				SELECT bad, last FROM address_days WHERE address = $1 AND day BETWEEN $2 AND $3
+				UNION ALL SELECT day_bad, day_last FROM addresses WHERE address = $1 AND day BETWEEN $2 AND $3) AS some`,
+			c.address[:], first, last).Scan(&c.n, &c.last); err != nil {
 			return nil, translate(err)
 		}
 	}
@@ -411,7 +416,7 @@ func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary
 		{&s.NewBlocks, "SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2 AND observed = 0", []any{micros(f.From), micros(to)}},
 		{&s.Demands, "SELECT count(*) FROM demands WHERE ended = 0 AND (until_at = 0 OR until_at > $1)", []any{micros(now)}},
 		{&s.Sessions, "SELECT count(*) FROM sessions WHERE revoked_at = 0 AND last_used > $1", []any{micros(now.Add(-keepSession))}},
-		{&s.Addresses, "SELECT count(*) FROM addresses WHERE suspicious = 1 AND last_seen >= $1", []any{micros(f.From)}},
+		{&s.Addresses, "SELECT count(*) FROM addresses WHERE suspicious = 1 AND seen >= $1", []any{micros(f.From) / usPerBucket}},
 	} {
 		if err := d.readDB.QueryRowContext(ctx, q.query, q.args...).Scan(q.to); err != nil {
 			return s, fmt.Errorf("count summary: %w", translate(err))

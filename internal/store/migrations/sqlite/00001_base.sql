@@ -37,13 +37,14 @@ CREATE TABLE events (
     rule        TEXT NOT NULL,
     block_id    TEXT NOT NULL,
     reference   TEXT NOT NULL,
-    flags       INTEGER NOT NULL,  -- 1 eligible, 2 completed
+    flags       SMALLINT NOT NULL, -- 1 eligible, 2 completed a sign-in, 4 failed one
     source      TEXT NOT NULL,
     extra       TEXT,              -- JSON: takes, emptied, replaces
     digest      BLOB,
     answer      TEXT
 );
-CREATE INDEX events_time ON events (time);
+-- Also read by itself, to count the sign-ins of the last day at the start.
+CREATE INDEX events_time ON events (time, flags, realm, address);
 CREATE INDEX events_id ON events (id);
 CREATE INDEX events_name ON events (name, time);
 CREATE INDEX events_severity ON events (severity, time) WHERE severity >= 2;
@@ -63,13 +64,15 @@ CREATE TABLE rollups (
     PRIMARY KEY (bucket, name, severity, realm)
 ) WITHOUT ROWID;
 
+-- Only addresses that something bad came from, that were blocked or marked have a
+-- row, and what goes well moves it once in a quarter of an hour: a row that stays
+-- as it is costs no write. The rest is counted from the events on demand.
 CREATE TABLE addresses (
     address      BLOB PRIMARY KEY,
     first_seen   BIGINT NOT NULL,
     last_seen    BIGINT NOT NULL,
-    events       BIGINT NOT NULL,
-    completed    BIGINT NOT NULL,
-    bad          BIGINT NOT NULL,
+    seen         BIGINT NOT NULL,           -- quarter hour of last_seen, so that the index moves seldom
+    bad          BIGINT NOT NULL,           -- events of severity warning and above, ever
     worst        SMALLINT NOT NULL,
     blocks       BIGINT NOT NULL DEFAULT 0,
     suspicious   SMALLINT NOT NULL,
@@ -81,29 +84,25 @@ CREATE TABLE addresses (
     marked_by    TEXT NOT NULL DEFAULT '',
     marked_at    BIGINT NOT NULL DEFAULT 0,
     cleared_day  BIGINT NOT NULL DEFAULT 0, -- failures count from this day on
-    cleared_bad  BIGINT NOT NULL DEFAULT 0  -- and not those that day already had
+    cleared_bad  BIGINT NOT NULL DEFAULT 0, -- and not those that day already had
+    day          BIGINT NOT NULL,           -- days since 1970-01-01 UTC; the next three are of this day
+    day_bad      BIGINT NOT NULL,           -- severity warning and above
+    day_failed   BIGINT NOT NULL,           -- *_FAILURE that may count
+    day_last     BIGINT NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX addresses_seen ON addresses (suspicious, last_seen);
+CREATE INDEX addresses_suspicious ON addresses (seen) WHERE suspicious = 1;
+CREATE INDEX addresses_bad ON addresses (day, day_bad) WHERE day_bad > 0;
 
+-- The days before: a row moves here when its address is bad on a later day.
 CREATE TABLE address_days (
     address BLOB NOT NULL,
-    day     BIGINT NOT NULL,       -- days since 1970-01-01 UTC
-    events  BIGINT NOT NULL,
-    bad     BIGINT NOT NULL,       -- severity warning and above
-    failed  BIGINT NOT NULL,       -- *_FAILURE that may count
+    day     BIGINT NOT NULL,
+    bad     BIGINT NOT NULL,
+    failed  BIGINT NOT NULL,
     last    BIGINT NOT NULL,
     PRIMARY KEY (address, day)
 ) WITHOUT ROWID;
-CREATE INDEX address_days_bad ON address_days (day, bad);
-
-CREATE TABLE address_hours (
-    hour    BIGINT NOT NULL,       -- hours since 1970-01-01 UTC
-    address BLOB NOT NULL,
-    realm   TEXT NOT NULL,
-    ok      BIGINT NOT NULL,
-    bad     BIGINT NOT NULL,
-    PRIMARY KEY (hour, address, realm)
-) WITHOUT ROWID;
+CREATE INDEX address_days_bad ON address_days (day, bad) WHERE bad > 0;
 
 CREATE TABLE good (
     address     BLOB NOT NULL,
@@ -118,15 +117,14 @@ CREATE TABLE accounts (
     account     TEXT NOT NULL,
     first_seen  BIGINT NOT NULL,
     last_seen   BIGINT NOT NULL,
-    events      BIGINT NOT NULL,
-    completed   BIGINT NOT NULL,
     bad         BIGINT NOT NULL,
     suspicious  SMALLINT NOT NULL,
     address     BLOB,
     event       TEXT NOT NULL,
+    seen        BIGINT NOT NULL,   -- quarter hour of last_seen
     PRIMARY KEY (account_key, realm)
 ) WITHOUT ROWID;
-CREATE INDEX accounts_seen ON accounts (suspicious, last_seen);
+CREATE INDEX accounts_suspicious ON accounts (seen) WHERE suspicious = 1;
 
 CREATE TABLE blocks (
     n           INTEGER PRIMARY KEY,
@@ -222,12 +220,13 @@ CREATE TABLE sessions (
     opened      BIGINT NOT NULL,
     last_used   BIGINT NOT NULL,
     revoked_at  BIGINT NOT NULL,
-    reason      TEXT NOT NULL
+    reason      TEXT NOT NULL,
+    used        BIGINT NOT NULL    -- quarter hour of last_used
 ) WITHOUT ROWID;
 CREATE INDEX sessions_account ON sessions (account_key) WHERE revoked_at = 0;
 CREATE INDEX sessions_opening ON sessions (opening) WHERE revoked_at = 0;
-CREATE INDEX sessions_latest ON sessions (latest) WHERE revoked_at = 0;
-CREATE INDEX sessions_used ON sessions (last_used);
+CREATE INDEX sessions_latest ON sessions (latest) WHERE revoked_at = 0 AND latest <> opening;
+CREATE INDEX sessions_used ON sessions (used);
 
 CREATE TABLE revocations (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT, -- in commit order, never used again
