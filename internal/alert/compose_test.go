@@ -101,6 +101,9 @@ func TestWhatWasDone(t *testing.T) {
 				t.Errorf("%s: %q lacks %q", name, got.long, want)
 			}
 		}
+		if tc.a.Block != nil && tc.a.Block.Subject.Account != "" && strings.Contains(got.long, "sessions") {
+			t.Errorf("%s: %q speaks of sessions that go on", name, got.long)
+		}
 		if got.kind == "" || got.short == "" {
 			t.Errorf("%s: %+v", name, got)
 		}

@@ -102,7 +102,8 @@ func doneOf(a *guard.Alert) done {
 		return done{"told of", "-", ""}
 	}
 	b := a.Block
-	session := a.Event == warder.SessionHijackSuspected || b != nil && b.Subject.Session != ""
+	// A crossing that blocks and has no Block ended the session it counted by.
+	session := b == nil && a.Action == warder.BlockAction || b != nil && b.Subject.Session != ""
 	switch {
 	case a.Spared == "client_address_suspect":
 		return done{
@@ -114,7 +115,7 @@ func doneOf(a *guard.Alert) done {
 			"not blocked", "not blocked: own proxy",
 			"Not blocked: own proxy. The address belongs to this installation, to one of its trusted proxies or to a signed-in administrator.",
 		}
-	case session && (b == nil || !b.Subject.IP.IsValid()):
+	case session:
 		return done{"sessions ended", "session ended", "The session was ended. Whoever used it has to sign in again."}
 	case b != nil:
 		return blocked(a, b)
@@ -122,14 +123,15 @@ func doneOf(a *guard.Alert) done {
 		return done{"second factor demanded", "second factor demanded", "A second factor is demanded from now on."}
 	case a.Action == warder.Challenge:
 		return done{"challenge demanded", "challenge demanded", "A challenge has to be solved from now on."}
-	case a.Action == warder.BlockAction:
-		return done{"blocked", "blocked", "Blocked."}
 	}
 	return done{"told of", "nothing blocked", "Nothing was blocked."}
 }
 
 func blocked(a *guard.Alert, b *guard.Block) done {
-	what := "The address"
+	what, ended := "The address", ""
+	if b.Subject.Account == "" {
+		ended = " Its open sessions were ended."
+	}
 	switch s := b.Subject; {
 	case s.Account != "" && s.IP.IsValid():
 		what = "The account, from this address only,"
@@ -141,12 +143,12 @@ func blocked(a *guard.Alert, b *guard.Block) done {
 		what = "The network " + s.IP.String()
 	}
 	if b.Until.IsZero() {
-		return done{"blocked permanently", "blocked permanently", what + " is blocked permanently, until somebody lifts the block. Its open sessions were ended."}
+		return done{"blocked permanently", "blocked permanently", what + " is blocked permanently, until somebody lifts the block." + ended}
 	}
 	lasts := span(b.Until.Sub(b.From))
 	d := done{
 		"blocked for a time", "blocked for " + lasts,
-		fmt.Sprintf("%s is blocked for %s, until %s. Its open sessions were ended.", what, lasts, longTime(b.Until)),
+		fmt.Sprintf("%s is blocked for %s, until %s.%s", what, lasts, longTime(b.Until), ended),
 	}
 	switch b.Cut {
 	case "":
