@@ -85,7 +85,7 @@ func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration
 			now = g.now()
 			f = g.force.Load()
 			if again := g.decide(f, &q, now); again.action != found.action || again.why != found.why {
-				g.counters.Settle(ctx, now, a.id, nil)
+				g.logged("free the slots of an attempt", g.counters.Cancel(ctx, now, ticket))
 				continue
 			}
 		}
@@ -107,7 +107,7 @@ func (g *Guard) awaitTurn(ctx context.Context, t *counter.Ticket, timeout <-chan
 	}
 	g.mu.Lock()
 	if err != nil {
-		g.counters.Cancel(context.WithoutCancel(ctx), g.now(), t)
+		g.logged("cancel an attempt", g.counters.Cancel(context.WithoutCancel(ctx), g.now(), t))
 		return false, err
 	}
 	return !g.counters.Retry(t), nil

@@ -116,7 +116,7 @@ func (s *steps) sweep(now time.Time) {
 // holds the engine's lock. A release is journaled, with an event for Blocks;
 // look-ups ignore what is over anyway, so nothing waits for it.
 func (g *Guard) release(now time.Time) {
-	for n := 0; n < 4096; n++ {
+	for range 4096 {
 		end, ok := g.ends.due(now)
 		if !ok {
 			return

@@ -250,6 +250,14 @@ func (g *Guard) forgetRecent(now time.Time) {
 	g.recentOrder = slices.Delete(g.recentOrder, 0, n)
 }
 
+// logged logs an error of the counters. Memory has none; a remote counter will
+// have to be answered for.
+func (g *Guard) logged(what string, err error) {
+	if err != nil {
+		g.log.Error("counters: "+what, "error", err)
+	}
+}
+
 // later runs f outside the engine's lock, soon. What does not fit is dropped:
 // only notices come here.
 func (g *Guard) later(f func()) {

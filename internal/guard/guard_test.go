@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -53,7 +54,11 @@ func newRig(t *testing.T, j *memJournal, yaml string) *rig {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { g.Run(ctx) })
+	wg.Go(func() {
+		if err := g.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
 	r := &rig{T: t, Guard: g, j: j, app: &App{ID: "app", CanChallenge: true, CanMFA: true}}
 	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	return r
@@ -384,11 +389,11 @@ func TestLiftUnderWiderBlock(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := r.Lift(context.Background(), Actor{}, Lift{IP: warder.AddressKey(addr(attacker)), Verdict: VerdictResolved})
-		covered, ok := err.(*CoveredError)
-		if !ok || covered.By.Subject.IP.String() != "203.0.113.0/24" {
+		covered := (*CoveredError)(nil)
+		if !errors.As(err, &covered) || covered.By.Subject.IP.String() != "203.0.113.0/24" {
 			t.Errorf("error is %v, want the block of 203.0.113.0/24 named", err)
 		}
-		if _, err := r.Lift(context.Background(), Actor{}, Lift{IP: netip.MustParsePrefix("198.51.100.1/32"), Verdict: VerdictResolved}); err != ErrNotFound {
+		if _, err := r.Lift(context.Background(), Actor{}, Lift{IP: netip.MustParsePrefix("198.51.100.1/32"), Verdict: VerdictResolved}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("error is %v, want not found", err)
 		}
 	})
@@ -404,7 +409,7 @@ func TestManualBlockSparesOwnAndTrusted(t *testing.T) {
 			"11.0.0.0/7": "too_wide", "2000::/16": "too_wide",
 		} {
 			_, err := r.Block(context.Background(), Actor{}, NewBlock{IP: netip.MustParsePrefix(prefix).Masked()})
-			if o, ok := err.(*OverlapError); !ok || o.What != what {
+			if o := (*OverlapError)(nil); !errors.As(err, &o) || o.What != what {
 				t.Errorf("block %s: %v, want an overlap with %s", prefix, err, what)
 			}
 		}
@@ -617,7 +622,7 @@ func TestUnsettledAttempts(t *testing.T) {
 			}
 			tokens = append(tokens, a)
 		}
-		if _, err := r.Begin(context.Background(), r.app, q, 0, ""); err != ErrBusy {
+		if _, err := r.Begin(context.Background(), r.app, q, 0, ""); !errors.Is(err, ErrBusy) {
 			t.Errorf("a sixth attempt gets %v, want busy", err)
 		}
 		time.Sleep(31 * time.Second)
@@ -629,11 +634,11 @@ func TestUnsettledAttempts(t *testing.T) {
 		if _, err := r.Settle(context.Background(), r.app, tokens[0].Token, Settlement{Outcome: warder.Success}); err != nil {
 			t.Errorf("late settlement: %v", err)
 		}
-		if _, err := r.Settle(context.Background(), r.app, tokens[0].Token, Settlement{Outcome: warder.Success}); err != ErrConflict {
+		if _, err := r.Settle(context.Background(), r.app, tokens[0].Token, Settlement{Outcome: warder.Success}); !errors.Is(err, ErrConflict) {
 			t.Errorf("second settlement: %v, want conflict", err)
 		}
 		time.Sleep(11 * time.Minute)
-		if _, err := r.Settle(context.Background(), r.app, tokens[1].Token, Settlement{Outcome: warder.Success}); err != ErrNotFound {
+		if _, err := r.Settle(context.Background(), r.app, tokens[1].Token, Settlement{Outcome: warder.Success}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("settlement after the grace: %v, want not found", err)
 		}
 	})
@@ -675,12 +680,12 @@ func TestSettlementAfterRestart(t *testing.T) {
 		r.stop()
 		r = newRig(t, j, "")
 		r.settle(a, warder.Failure)
-		if _, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Failure}); err != ErrConflict {
+		if _, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Failure}); !errors.Is(err, ErrConflict) {
 			t.Errorf("second settlement: %v, want conflict", err)
 		}
 		r.stop()
 		r = newRig(t, j, "")
-		if _, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Failure}); err != ErrConflict {
+		if _, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Failure}); !errors.Is(err, ErrConflict) {
 			t.Errorf("second settlement after another restart: %v, want conflict", err)
 		}
 		r.stop()
@@ -843,7 +848,7 @@ func TestRepeatsAreHarmless(t *testing.T) {
 			t.Errorf("%d events stored, want 1", n)
 		}
 		in.Digest = []byte("d2")
-		if res := r.Report(context.Background(), r.app, []Incoming{in})[0]; res.Err != ErrConflict {
+		if res := r.Report(context.Background(), r.app, []Incoming{in})[0]; !errors.Is(res.Err, ErrConflict) {
 			t.Errorf("another body under the same id: %v, want conflict", res.Err)
 		}
 	})
@@ -856,7 +861,7 @@ func TestBrokenJournal(t *testing.T) {
 		r.j.mu.Unlock()
 		for i := range 5 {
 			res := r.Report(context.Background(), r.app, []Incoming{{Event: fail(attacker, "alice")}})[0]
-			if res.Err != ErrNotDurable || res.ID == "" {
+			if !errors.Is(res.Err, ErrNotDurable) || res.ID == "" {
 				t.Fatalf("failure %d: %v, want not durable with an id", i, res.Err)
 			}
 		}
@@ -864,7 +869,7 @@ func TestBrokenJournal(t *testing.T) {
 		if d := r.Degraded(); len(d) != 1 || d[0].Reason != DegradedStore {
 			t.Errorf("degraded: %+v", d)
 		}
-		if _, err := r.Block(context.Background(), Actor{Name: "key:x"}, NewBlock{IP: netip.MustParsePrefix("198.51.100.1/32")}); err != ErrBusy {
+		if _, err := r.Block(context.Background(), Actor{Name: "key:x"}, NewBlock{IP: netip.MustParsePrefix("198.51.100.1/32")}); !errors.Is(err, ErrBusy) {
 			t.Errorf("a change without its audit row: %v, want busy", err)
 		}
 		r.want(r.check("198.51.100.1"), warder.Allow, warder.OK)
@@ -903,7 +908,7 @@ func TestPolicyChangeRecounts(t *testing.T) {
 		}
 		r.want(r.check(attacker), warder.Allow, warder.OK) // nothing happens until the next hit
 		r.want(r.report(fail(attacker, "alice")).Decision, warder.BlockAction, warder.Threshold)
-		if _, err := r.SetPolicy(context.Background(), Actor{}, d, "", 0); err != ErrStale {
+		if _, err := r.SetPolicy(context.Background(), Actor{}, d, "", 0); !errors.Is(err, ErrStale) {
 			t.Errorf("a change of an old revision: %v, want stale", err)
 		}
 	})
@@ -1003,11 +1008,11 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	bubble(t, "", func(r *rig) {
 		a, _ := r.Begin(context.Background(), r.app, Query{IP: addr(attacker), Event: "USER_LOGIN"}, 0, "")
 		for _, token := range []string{"", "x", "a.b", a.Token + "x", "A" + a.Token, strings.Replace(a.Token, ".", "..", 1)} {
-			if _, err := r.Settle(context.Background(), r.app, token, Settlement{}); err != ErrNotFound {
+			if _, err := r.Settle(context.Background(), r.app, token, Settlement{}); !errors.Is(err, ErrNotFound) {
 				t.Errorf("token %q: %v, want not found", token, err)
 			}
 		}
-		if _, err := r.Settle(context.Background(), &App{ID: "other"}, a.Token, Settlement{}); err != ErrNotFound {
+		if _, err := r.Settle(context.Background(), &App{ID: "other"}, a.Token, Settlement{}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("another application's token: %v, want not found", err)
 		}
 	})

@@ -182,9 +182,7 @@ func (g *Guard) restoreCounters(ctx context.Context, shards []Shard, now time.Ti
 func (g *Guard) replay(p *policy.Policy, counters *counter.Memory, item TailItem) {
 	ctx := context.Background()
 	if c := item.Clear; c != nil {
-		if err := counters.Clear(ctx, c.At, c.Selection, c.Seq); err != nil {
-			g.log.Error("replay a clearing", "error", err)
-		}
+		g.logged("replay a clearing", counters.Clear(ctx, c.At, c.Selection, c.Seq))
 		return
 	}
 	e := item.Event
@@ -212,9 +210,8 @@ func (g *Guard) replay(p *policy.Policy, counters *counter.Memory, item TailItem
 	}
 	for _, class := range e.Takes {
 		tag := counter.Tag{Account: e.AccountKey, Address: e.Address, Class: class}
-		if _, err := counters.TakeOut(ctx, e.Arrival, tag, at, e.Seq); err != nil {
-			g.log.Error("replay a success", "error", err)
-		}
+		_, err := counters.TakeOut(ctx, e.Arrival, tag, at, e.Seq)
+		g.logged("replay a success", err)
 	}
 	if len(e.Emptied) > 0 {
 		counters.Empty(e.Emptied, e.Seq)
@@ -232,9 +229,7 @@ func (g *Guard) unreplay(p *policy.Policy, counters *counter.Memory, e *Event, f
 	for i := range hits {
 		plain[i] = hits[i].Hit
 	}
-	if err := counters.Remove(context.Background(), e.Arrival, plain, e.Seq); err != nil {
-		g.log.Error("replay a late settlement", "error", err)
-	}
+	g.logged("replay a late settlement", counters.Remove(context.Background(), e.Arrival, plain, e.Seq))
 }
 
 // unsettledName is the name of the failure that a late settlement replaces.

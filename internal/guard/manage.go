@@ -348,9 +348,7 @@ func (g *Guard) beginClearing() (end func()) {
 
 // clearCounters empties counters; the caller holds the engine's lock.
 func (g *Guard) clearCounters(c Clear, now time.Time) {
-	if err := g.counters.Clear(context.Background(), now, c.Selection, c.Seq); err != nil {
-		g.log.Error("clear counters", "error", err)
-	}
+	g.logged("clear", g.counters.Clear(context.Background(), now, c.Selection, c.Seq))
 	g.tape(&Record{Clears: []Clear{c}})
 }
 

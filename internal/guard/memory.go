@@ -98,13 +98,6 @@ func (t *aging) sweep(limit time.Time) {
 	t.n.Store(int64(len(t.m)))
 }
 
-func (t *aging) delete(key digest) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.m, key)
-	t.n.Store(int64(len(t.m)))
-}
-
 // knownLife is how long a completed sign-in makes its source known.
 const knownLife = 90 * 24 * time.Hour
 
@@ -129,8 +122,14 @@ func agentFamily(ua string) string {
 	}
 	system := ""
 	for _, s := range []struct{ mark, name string }{
-		{"iPhone", "iOS"}, {"iPad", "iOS"}, {"Android", "Android"}, {"Windows", "Windows"},
-		{"CrOS", "ChromeOS"}, {"Mac OS X", "macOS"}, {"Macintosh", "macOS"}, {"Linux", "Linux"},
+		{"iPhone", "iOS"},
+		{"iPad", "iOS"},
+		{"Android", "Android"},
+		{"Windows", "Windows"},
+		{"CrOS", "ChromeOS"},
+		{"Mac OS X", "macOS"},
+		{"Macintosh", "macOS"},
+		{"Linux", "Linux"},
 	} {
 		if strings.Contains(ua, s.mark) {
 			system = s.name
@@ -138,8 +137,16 @@ func agentFamily(ua string) string {
 		}
 	}
 	for _, b := range []struct{ mark, name string }{
-		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser", "Samsung"}, {"YaBrowser", "Yandex"}, {"Vivaldi", "Vivaldi"},
-		{"FxiOS", "Firefox"}, {"Firefox", "Firefox"}, {"CriOS", "Chrome"}, {"Chrome", "Chrome"}, {"Safari", "Safari"},
+		{"Edg", "Edge"},
+		{"OPR/", "Opera"},
+		{"SamsungBrowser", "Samsung"},
+		{"YaBrowser", "Yandex"},
+		{"Vivaldi", "Vivaldi"},
+		{"FxiOS", "Firefox"},
+		{"Firefox", "Firefox"},
+		{"CriOS", "Chrome"},
+		{"Chrome", "Chrome"},
+		{"Safari", "Safari"},
 	} {
 		if strings.Contains(ua, b.mark) {
 			return b.name + "/" + system

@@ -215,7 +215,7 @@ func (g *Guard) judge(j *judgement) *Record {
 	var verdict policy.Verdict
 	eligible := f.mode != warder.Off && f.policy.Eligible(&j.event, &j.facts)
 	if j.replace != nil {
-		g.counters.Remove(context.Background(), j.now, g.hitsOfUnsettled(f, j), j.row.Seq)
+		g.logged("take back an unsettled attempt", g.counters.Remove(context.Background(), j.now, g.hitsOfUnsettled(f, j), j.row.Seq))
 	}
 	var hits []policy.Hit
 	if eligible {
@@ -383,7 +383,8 @@ func (g *Guard) succeed(j *judgement, f *inForce, found finding, rec *Record) {
 	}
 	for _, class := range classes {
 		tag := counter.Tag{Account: j.who.account, Address: j.who.address, Class: class}
-		g.counters.TakeOut(context.Background(), j.now, tag, j.hitTime(), j.row.Seq)
+		_, err := g.counters.TakeOut(context.Background(), j.now, tag, j.hitTime(), j.row.Seq)
+		g.logged("take out a success's share", err)
 	}
 	j.row.Takes, j.row.Completed = classes, completed
 	if completed {
@@ -465,6 +466,10 @@ func (g *Guard) conclude(j *judgement, f *inForce, found finding, cross *finding
 		j.row.Answer = mustJSON(j.decision)
 	}
 	rec.Events = slices.Insert(rec.Events, 0, j.row)
+	if j.event.Name == warder.Logout && j.event.Session != "" {
+		g.sessions.close(j.event.Session) // not revoked: some applications use the same id again
+		return
+	}
 	if u := g.touch(&j.query, j.now); u.known {
 		if u.write {
 			rec.Sessions = append(rec.Sessions, u.Session)

@@ -231,16 +231,6 @@ func (t *blockTable) longest(a netip.Addr, now int64) (*stand, netip.Prefix) {
 	return best, at
 }
 
-// longestOf is longest among the Blocks of one subject that is no prefix.
-func (t *blockTable) longestOf(s warder.Subject, now int64, best *stand) *stand {
-	for b := t.of(s); b != nil; b = b.next {
-		if b.live(now) && (best == nil || b.outlasts(best)) {
-			best = b
-		}
-	}
-	return best
-}
-
 // demandTable holds the standing Demands, by subject. Reading takes a read
 // lock, and none while there are no Demands.
 type demandTable struct {
