@@ -44,6 +44,7 @@ bench:
 	scripts/bench
 
 soak:
+	WARDER_SOAK=1 $(GO) test -count=1 -v -timeout 60m ./internal/acceptance
 	$(GO) test -tags soak -run Soak -timeout 60m ./...
 
 lint:

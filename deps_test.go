@@ -61,6 +61,7 @@ var layers = map[string]int{
 	"client":                     7,
 	"cmd/warder":                 7,
 	"internal/loadgen/cmd/bench": 7,
+	"internal/acceptance":        7,
 }
 
 // confined lists imports that only some packages may have.
