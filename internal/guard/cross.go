@@ -109,7 +109,12 @@ func (g *Guard) place(j *judgement, b *Block, c *policy.Crossing, rec *Record, o
 			until = b.Until.UnixNano()
 		}
 		if old.until == 0 || until != 0 && until <= old.until {
-			b.ID, b.Reference = old.ID(), formatReference(old.ref)
+			// What is told is the Block that stands.
+			b.ID, b.Reference, b.Until, b.Cut = old.ID(), formatReference(old.ref), time.Time{}, ""
+			if old.until != 0 {
+				b.Until = time.Unix(0, old.until).UTC()
+			}
+			out.until = b.Until
 			out.stand = old
 			return true
 		}

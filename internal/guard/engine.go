@@ -254,7 +254,7 @@ func (g *Guard) forgetRecent(now time.Time) {
 // have to be answered for.
 func (g *Guard) logged(what string, err error) {
 	if err != nil {
-		g.log.Error("counters: "+what, "error", err)
+		g.log.Error("counters", "doing", what, "error", err)
 	}
 }
 
