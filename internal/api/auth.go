@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/warderhq/warder"
@@ -77,7 +78,8 @@ type key struct {
 	scopes []Scope
 	from   []netip.Prefix
 	app    guard.App
-	caller caller // the same for every request that brings the key; From is filled in where it is needed
+	used   *atomic.Int64 // Unix seconds of the last use that is not stored yet
+	caller caller        // the same for every request that brings the key; From is filled in where it is needed
 }
 
 func (k *key) may(s Scope) bool {
@@ -179,6 +181,9 @@ func (s *Server) authenticate(r *http.Request, row *route) (*caller, error) {
 	if !k.may(row.scope) {
 		s.metrics.refused.WithLabelValues("scope").Inc()
 		return nil, newProblem(http.StatusForbidden, "This API key lacks the scope "+string(row.scope)+".")
+	}
+	if now := time.Now().Unix(); k.used.Load() != now {
+		k.used.Store(now) // at most one write per second: requests share the line
 	}
 	return &k.caller, nil
 }

@@ -88,7 +88,7 @@ func (r *reader) fillFrom(req *http.Request, limit int64) error {
 		if int64(r.buf.Len()) > limit {
 			return tooLarge(limit)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -123,7 +123,7 @@ func (r *reader) end() {
 	if r.err != nil {
 		return
 	}
-	if _, err := r.dec.ReadToken(); err != io.EOF {
+	if _, err := r.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			r.err = fault(http.StatusBadRequest, r.root, "has something after the end of its JSON")
 			return

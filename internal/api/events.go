@@ -194,7 +194,8 @@ func (s *Server) eventLines(w http.ResponseWriter, r *http.Request, c *caller, k
 	}
 	for {
 		long, err := readLine(lines, in, s.opts.MaxBody)
-		if err != nil && err != io.EOF {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			flush()
 			if p := problemOf(err); p.Status == http.StatusRequestEntityTooLarge {
 				b.write(w, r, p)
@@ -204,7 +205,7 @@ func (s *Server) eventLines(w http.ResponseWriter, r *http.Request, c *caller, k
 			return
 		}
 		if blank(in.buf.Bytes()) && !long {
-			if err == io.EOF {
+			if last {
 				break
 			}
 			continue
@@ -220,7 +221,7 @@ func (s *Server) eventLines(w http.ResponseWriter, r *http.Request, c *caller, k
 		if len(group) == lineGroup {
 			flush()
 		}
-		if err == io.EOF {
+		if last {
 			break
 		}
 	}
@@ -260,7 +261,7 @@ func readLine(lines *bufio.Reader, in *reader, limit int64) (long bool, err erro
 				in.buf.Reset()
 			}
 		}
-		if err == nil || err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return long, err
 		}
 	}

@@ -101,7 +101,6 @@ func (s *Server) writeExport(ctx context.Context, r *http.Request, w http.Respon
 	columns []string, rows func(context.Context, func(any, []string) error) error,
 ) {
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // tests without a connection have none
 	e := &exporter{rc: rc, out: bufio.NewWriterSize(w, 32<<10), format: format}
 	e.begin = func() error {
 		h := w.Header()

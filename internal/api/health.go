@@ -22,17 +22,17 @@ type Reason struct {
 
 // remedies say what an operator can do about a reason.
 var remedies = map[string]string{
-	"client_address_suspect": "Nearly all sign-ins come from one address: that is probably a proxy. Name it in trusted_proxies, so that the clients behind it are seen.",
-	"untrusted_forwarder":    "A private peer sends a forwarding header. If it is your proxy, name it in trusted_proxies.",
-	"counters_full":          "More keys are close to their threshold than fit. Raise limits.counters.",
-	"mail_unconfigured":      "Set smtp.host; until then mails are written to data/mail.",
-	"mail":                   "Look at the mail server's answer: warder alert test.",
-	"mail_failing":           "Look at the mail server's answer: warder alert test.",
-	"journal":                "The database does not take writes: look at its disk and at who holds it locked.",
-	"store":                  "The database does not take writes: look at its disk and at who holds it locked.",
-	"store_unwritable":       "The database does not take writes: look at its disk and at who holds it locked.",
-	"provider":               "A threat feed cannot be refreshed; the last good list is in force. See GET /v1/providers.",
-	"blast_radius":           "Automatic blocks would hit many who signed in well; look at the newest blocks and lift what is wrong.",
+	"client_address_suspect":    "Nearly all sign-ins come from one address: that is probably a proxy. Name it in trusted_proxies, so that the clients behind it are seen.",
+	"untrusted_forwarder":       "A private peer sends a forwarding header. If it is your proxy, name it in trusted_proxies.",
+	"counters_full":             "More keys are close to their threshold than fit. Raise limits.counters.",
+	"mail_unconfigured":         "Set smtp.host; until then mails are written to data/mail.",
+	"mail_failing":              "Look at the mail server's answer: warder alert test.",
+	"store_unwritable":          "The database does not take writes: look at its disk and at who holds it locked.",
+	"settlements_not_journaled": "The database was away for so long that outcomes counted but were not kept. Nothing to do but to know it.",
+	"provider_failing":          "A threat feed cannot be refreshed; the last good list is in force. See GET /v1/providers.",
+	"provider_held":             "A threat feed changed too much at once and is held back. Look at it and approve it: POST /v1/providers/{name}/approve.",
+	"retention_failing":         "Old events are not deleted; look at the log and at the disk.",
+	"blast_radius":              "Automatic blocks would hit many who signed in well; look at the newest blocks and lift what is wrong.",
 }
 
 // readyz answers 503 only until everything is loaded.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/store"
@@ -41,6 +42,30 @@ func (k *keyring) drop(idOrName string) {
 	k.byID.Store(&m)
 }
 
+// touchEvery is how often the last use of keys is stored.
+const touchEvery = time.Minute
+
+// touch stores when keys were used last, for people who look for forgotten
+// ones. It is no part of letting anybody in, so a failure waits for the next
+// round.
+func (s *Server) touch(ctx context.Context) error {
+	m := s.keys.byID.Load()
+	if m == nil {
+		return nil
+	}
+	for id, k := range *m {
+		at := k.used.Load()
+		if at == 0 {
+			continue
+		}
+		if err := s.opts.Store.TouchKey(ctx, id, time.Unix(at, 0).UTC()); err != nil {
+			return fmt.Errorf("store the last use of API key %s: %w", id, err)
+		}
+		k.used.CompareAndSwap(at, 0)
+	}
+	return nil
+}
+
 // loadKeys replaces the ring by what is stored.
 func (s *Server) loadKeys(ctx context.Context) error {
 	s.keys.loading.Lock()
@@ -52,7 +77,11 @@ func (s *Server) loadKeys(ctx context.Context) error {
 	m := make(map[string]*key, len(list))
 	for i := range list {
 		if list[i].RevokedAt.IsZero() {
-			m[list[i].ID] = newKey(&list[i])
+			k := newKey(&list[i])
+			if before := s.keys.find(k.id); before != nil {
+				k.used = before.used
+			}
+			m[k.id] = k
 		}
 	}
 	s.keys.byID.Store(&m)
@@ -60,7 +89,7 @@ func (s *Server) loadKeys(ctx context.Context) error {
 }
 
 func newKey(rec *store.Key) *key {
-	k := &key{id: rec.ID, name: rec.Name, hash: rec.Hash, from: rec.Prefixes}
+	k := &key{used: new(atomic.Int64), id: rec.ID, name: rec.Name, hash: rec.Hash, from: rec.Prefixes}
 	for _, scope := range rec.Scopes {
 		k.scopes = append(k.scopes, Scope(scope))
 	}

@@ -361,8 +361,7 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, c *caller, key str
 }
 
 func problemOrBroken(err error) error {
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
 	return newProblem(http.StatusBadRequest, "The body could not be read to its end.")

@@ -149,6 +149,7 @@ type ImportFault struct {
 	Message string `json:"message"`
 }
 
+// BlockPath names a block.
 type BlockPath struct {
 	ID string `path:"id" maxLength:"64"`
 }

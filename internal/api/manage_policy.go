@@ -218,7 +218,7 @@ func parsePolicy(in PolicyBody) (*policy.Document, error) {
 		if _, err := dec.ReadValue(); err != nil {
 			return nil, fault(http.StatusBadRequest, "body", "is not JSON: "+clip(printable(err.Error()), 200))
 		}
-		if _, err := dec.ReadToken(); err != io.EOF {
+		if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 			return nil, fault(http.StatusBadRequest, "body", "has something after the end of its JSON")
 		}
 	case "application/yaml", "application/x-yaml", "text/yaml":
@@ -228,8 +228,7 @@ func parsePolicy(in PolicyBody) (*policy.Document, error) {
 	// huma reuses the buffer of the body for the next request.
 	d, err := policy.Parse([]byte(string(in.RawBody)))
 	if err != nil {
-		var faults warder.Faults
-		if errors.As(err, &faults) {
+		if faults, ok := errors.AsType[warder.Faults](err); ok {
 			return nil, inBody(faults)
 		}
 		return nil, fault(http.StatusUnprocessableEntity, "body", clip(printable(err.Error()), 300))

@@ -242,7 +242,7 @@ func (s *Server) describe() error {
 func idempotencyParam() *huma.Param {
 	return &huma.Param{
 		Name: "Idempotency-Key", In: "header", Description: "Makes a repeat within 24 h harmless.",
-		Schema: &huma.Schema{Type: "string", MaxLength: lengthOf(maxIdempotency)},
+		Schema: &huma.Schema{Type: "string", MaxLength: new(maxIdempotency)},
 	}
 }
 
@@ -267,8 +267,6 @@ func spell(schema *huma.Schema) {
 		}
 	}
 }
-
-func lengthOf(n int) *int { return &n }
 
 // finish says of a management call what all of them have in common.
 func finish(op *huma.Operation, problem *huma.Schema) {

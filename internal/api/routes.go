@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/warderhq/warder/internal/operator"
 )
@@ -126,6 +128,13 @@ func newRouter(s *Server) *router {
 	return rt
 }
 
+// Limits of time. Calls of the data plane have their own: they wait 2 s for
+// their commit and 10 s for a slot at most.
+const (
+	callTimeout = 20 * time.Second // a management call
+	slowTimeout = 10 * time.Minute // the first byte of one that may last
+)
+
 // callerHandler is a handler of a request whose sender is known.
 type callerHandler func(http.ResponseWriter, *http.Request, *caller)
 
@@ -138,6 +147,12 @@ func (rt *router) handle(pattern string, h callerHandler) {
 	}
 	rt.registered[pattern] = true
 	rt.ServeMux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if row.slow {
+			// A read deadline that passes would end the request's context.
+			rc := http.NewResponseController(w)
+			_ = rc.SetReadDeadline(time.Time{}) // tests without a connection have none
+			_ = rc.SetWriteDeadline(time.Now().Add(slowTimeout))
+		}
 		rt.server.admit(w, r, row, h)
 	})
 }
@@ -147,7 +162,13 @@ func (rt *router) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 	rt.handle(pattern, func(w http.ResponseWriter, r *http.Request, c *caller) {
 		known := *c
 		known.actor = rt.server.actor(r, c)
-		r = r.WithContext(withCaller(r.Context(), &known))
+		ctx := withCaller(r.Context(), &known)
+		if !rt.rows[pattern].slow {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, callTimeout)
+			defer cancel()
+		}
+		r = r.WithContext(ctx)
 		rt.server.door(w, r, &known, h)
 	})
 }

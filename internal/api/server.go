@@ -146,6 +146,7 @@ func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(keyRefresh)
 	defer tick.Stop()
 	failing := false
+	touched := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,6 +166,12 @@ func (s *Server) Run(ctx context.Context) error {
 				s.log.WarnContext(ctx, "API keys are not refreshed, those in memory stay in force", "error", err)
 			}
 			failing = err != nil
+			if !failing && time.Since(touched) >= touchEvery {
+				touched = time.Now()
+				if err := s.touch(ctx); err != nil && ctx.Err() == nil {
+					s.log.DebugContext(ctx, "last use of API keys is not stored", "error", err)
+				}
+			}
 		}
 	}
 }
@@ -240,7 +247,7 @@ func (s *Server) rescue(w http.ResponseWriter, r *http.Request) {
 	if v == nil {
 		return
 	}
-	if v == http.ErrAbortHandler {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
 	s.metrics.panics.Inc()

@@ -489,6 +489,34 @@ func TestMetricsHoldNoNames(t *testing.T) {
 	}
 }
 
+// TestReadiness: degraded is not the same as not ready, and each reason comes
+// with what to do about it.
+func TestReadiness(t *testing.T) {
+	h := newWhole(t)
+	h.opts.Guard.Degrade("provider_failing", "ipsum: no answer", true)
+	var r Readiness
+	h.want(t, 200, "GET", "/readyz", "", &r)
+	if !r.Ready || len(r.Degraded) != 1 || r.Degraded[0].Remedy == "" || r.Degraded[0].Since.IsZero() {
+		t.Errorf("%+v", r)
+	}
+	h.opts.Ready = func() bool { return false }
+	h.want(t, 503, "GET", "/readyz", "", nil)
+}
+
+// TestLastUseOfKeys is stored now and then, not by request.
+func TestLastUseOfKeys(t *testing.T) {
+	h := newWhole(t)
+	h.want(t, 200, "POST", "/v1/check", `{"ip":null}`, nil)
+	if err := h.touch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var list Items[KeyView]
+	h.want(t, 200, "GET", "/v1/keys", "", &list)
+	if len(list.Items) != 1 || list.Items[0].LastUsed == nil {
+		t.Errorf("%+v", list)
+	}
+}
+
 // TestSocketNamesTheUser: over the unix socket no key is needed, and the audit
 // trail names the user id.
 func TestSocketNamesTheUser(t *testing.T) {
@@ -503,7 +531,7 @@ func TestSocketNamesTheUser(t *testing.T) {
 	go func() { done <- srv.Serve(ln) }()
 	defer func() {
 		_ = srv.Close()
-		<-done
+		_ = <-done // it was closed, that is what it says
 	}()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
