@@ -163,7 +163,7 @@ func TestSpentOnce(t *testing.T) {
 		switch {
 		case err == nil:
 			accepted++
-		case err != ErrSpent: //nolint:errorlint // clients see the code itself
+		case err != ErrSpent: // clients see the code itself
 			t.Errorf("Verify: %v", err)
 		}
 	}
