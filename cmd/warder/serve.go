@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -77,11 +78,12 @@ func dataFlag(cfg *config.Config) string {
 // nanosecond from the three networks that RFC 5737 reserves for examples.
 func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+	me := program()
 	p("")
 	p("Warder %s listens on %s, its data is in %s.", versionText(), a.URL(), cfg.Data)
 	p("")
 	if a.FirstKey == "" {
-		p("Make an API key:   warder key create%s --name my-app --scopes events,check,sessions,read", data)
+		p("Make an API key:   %s key create%s --name my-app --scopes events,check,sessions,read", me, data)
 		p("")
 		return
 	}
@@ -89,7 +91,7 @@ func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p("")
 	p("  %s", a.FirstKey)
 	p("")
-	p("Another one:       warder key create%s --name my-app --scopes events,check,sessions,read", data)
+	p("Another one:       %s key create%s --name my-app --scopes events,check,sessions,read", me, data)
 	p("")
 	p("Paste this into another shell to see five wrong passwords, the block, and the refused sixth:")
 	p("")
@@ -97,9 +99,9 @@ func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p("")
 	if cfg.SMTP.Host == "" {
 		p("No mail server is configured: the alert is written to %s.", filepath.Join(cfg.Data, "mail"))
-		p("Whom to tell:      echo 'a long passphrase' | warder operator create%s --email you@example.org --role owner --password-stdin", data)
+		p("Whom to tell:      echo 'a long passphrase' | %s operator create%s --email you@example.org --role owner --password-stdin", me, data)
 	}
-	p("Undo the block:    warder unblock%s --verdict error ADDRESS", data)
+	p("Undo the block:    %s unblock%s --verdict error $ip", me, data)
 	p("")
 }
 
@@ -110,10 +112,19 @@ func tryLine(url, key string, insecure bool) string {
 	if insecure {
 		curl = "curl -sk"
 	}
-	return fmt.Sprintf(`n=$(date +%%N | sed 's/^0*//'); n=${n:-1}; case $((n/254%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((n%%254+1)); `+
+	return fmt.Sprintf(`n=$(date +%%N | sed 's/^0*//'); n=${n:-1}; case $((n/254%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((n%%254+1)); echo "from $ip"; `+
 		`for i in 1 2 3 4 5 6; do %s %s/v1/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' `+
-		`-d "{\"name\":\"USER_LOGIN_FAILURE\",\"ip\":\"$ip\",\"account\":\"alice\",\"reason\":\"wrong_password\"}"; echo; done`,
+		`-d "{\"name\":\"USER_LOGIN_FAILURE\",\"ip\":\"$ip\",\"account\":\"alice\",\"reason\":\"wrong_password\"}"; done`,
 		curl, url, key)
+}
+
+// program is how this program was called, so that what is printed can be
+// pasted also where it is not on the PATH.
+func program() string {
+	if strings.Contains(os.Args[0], "/") {
+		return shellQuote(os.Args[0])
+	}
+	return "warder"
 }
 
 func shellQuote(s string) string {

@@ -172,10 +172,15 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if a.FirstKey, err = a.firstKey(ctx); err != nil {
 		return nil, err
 	}
+	puzzles, err := newChallenges(secrets.tokens, a.db)
+	if err != nil {
+		return nil, fmt.Errorf("make the challenges: %w", err)
+	}
 	a.api, err = api.New(api.Options{
 		Guard:      a.guard,
 		Store:      a.db,
 		People:     people,
+		Challenges: puzzles,
 		Providers:  a.feeds,
 		Alerts:     a.sender,
 		Logger:     a.log.With("part", "api"),

@@ -20,6 +20,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/warderhq/warder/internal/challenge"
 	"github.com/warderhq/warder/internal/config"
 )
 
@@ -234,6 +235,41 @@ func TestAKeyCannotDoWhatTheSocketCan(t *testing.T) {
 		if code := w.post(path, map[string]any{}, nil); code != want {
 			t.Errorf("POST %s: %d, want %d", path, code, want)
 		}
+	}
+}
+
+func TestAChallengeIsSolvedOnce(t *testing.T) {
+	w := start(t, t.TempDir(), nil)
+	var posed struct {
+		Provider, Challenge string
+		ExpiresIn           int `json:"expires_in"`
+	}
+	if code := w.post("/v1/challenge", map[string]any{"ip": attacker, "realm": "user"}, &posed); code != http.StatusOK || posed.ExpiresIn <= 0 {
+		t.Fatalf("%d %+v", code, posed)
+	}
+	token, err := challenge.Solve(t.Context(), posed.Challenge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type verified struct {
+		Success    bool
+		Clearance  string
+		ErrorCodes []string `json:"error_codes"`
+	}
+	verify := func(ip string) (v verified) {
+		if code := w.post("/v1/challenge/verify", map[string]any{"ip": ip, "realm": "user", "token": token}, &v); code != http.StatusOK {
+			t.Fatalf("verify: %d", code)
+		}
+		return v
+	}
+	if v := verify("203.0.113.8"); v.Success || v.ErrorCodes[0] != "binding" {
+		t.Errorf("from another address: %+v", v)
+	}
+	if v := verify(attacker); !v.Success || v.Clearance == "" {
+		t.Errorf("solved: %+v", v)
+	}
+	if v := verify(attacker); v.Success || v.ErrorCodes[0] != "spent" {
+		t.Errorf("a second time: %+v", v)
 	}
 }
 
