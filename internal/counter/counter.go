@@ -31,8 +31,12 @@ const (
 	MaxWaiters       = 10000
 )
 
-// ErrBusy is returned by Reserve when a queue is full.
+// ErrBusy is returned by Reserve when a queue, or the memory for reservations,
+// is full.
 var ErrBusy = errors.New("too many attempts are waiting")
+
+// ErrReserved is returned by Reserve for an id that is in use.
+var ErrReserved = errors.New("reservation exists already")
 
 // Key names one counter: a rule and the parts of a request it counts by. Parts
 // that the rule does not count by are zero. Account is an account key; Source
@@ -76,10 +80,10 @@ type Evidence struct {
 
 // Count is what a hit did to its counter. N is the number of different members
 // in the window with this hit included, before a crossing emptied it. Repeat
-// says that the member was there already (its time is renewed). Stale says that
-// the hit is older than its window and was not counted. Crossed says that N
-// reached the threshold: the members became Evidence, oldest first, and the
-// counter was emptied.
+// says that the member was there already: its time, number and tag are renewed,
+// unless this hit is the older of the two. Stale says that the hit is older than
+// its window and was not counted. Crossed says that N reached the threshold: the
+// members became Evidence, oldest first, and the counter was emptied.
 type Count struct {
 	N        int
 	Repeat   bool
@@ -121,8 +125,8 @@ func (t *Ticket) Done() <-chan struct{} { return t.done }
 // Counter is the contract that every implementation fulfils and
 // countertest.Run checks. All times in one call and between calls may go
 // backwards by a little; a hit is placed by its own time. Implementations are
-// safe for concurrent use. Errors are those of a remote store; Memory never
-// returns one but ErrBusy.
+// safe for concurrent use. Errors are those of a remote store; Memory returns
+// none but ErrBusy and ErrReserved.
 type Counter interface {
 	// Apply counts hits, each in its own counter, all in one atomic step, and
 	// returns a Count for each. Waiting tickets on a counter that crossed are
@@ -173,7 +177,7 @@ type Counter interface {
 type Level struct {
 	N         int
 	Held      int
-	Threshold int // 0 if nothing was ever counted under the key
+	Threshold int // of its latest hit or reservation; 0 if nothing is counted or held
 	Evidence  []Evidence
 }
 

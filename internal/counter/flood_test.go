@@ -369,7 +369,11 @@ func TestPressure(t *testing.T) {
 	now := epoch
 	var tickets []*counter.Ticket
 	thresholds := []int{1, 2, 5, 40, 128, 300}
-	for step := range 300_000 {
+	steps := 300_000
+	if testing.Short() {
+		steps = 60_000
+	}
+	for step := range steps {
 		now = now.Add(time.Duration(r.IntN(20)) * time.Millisecond)
 		some := func() []counter.Hit {
 			hits := make([]counter.Hit, r.IntN(4))

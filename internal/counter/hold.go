@@ -2,15 +2,11 @@ package counter
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
 )
-
-// ErrReserved is returned by Reserve for an id that is in use.
-var ErrReserved = errors.New("reservation exists already")
 
 // line is the queue before one counter: who holds slots of it and who waits.
 // It exists only while there is somebody.
