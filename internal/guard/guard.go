@@ -66,9 +66,10 @@ type App struct {
 	CanMFA       bool
 }
 
-// Actor is who changes something, for the audit trail. Urgent changes act in
-// memory at once, whatever the database does, and are journaled later: the
-// local socket uses it to lift Blocks.
+// Actor is who changes something, for the audit trail. Urgent lets Lift act at
+// once, whatever the database does, and be journaled later: for the local
+// socket, since an innocent must not wait for a disk. All else waits for its
+// audit row.
 type Actor struct {
 	Name   string // operator:<email>, key:<name>, cli:<uid>
 	From   string // address, may be empty

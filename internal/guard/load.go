@@ -370,7 +370,7 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 	if len(comment) > maxNote {
 		return Revision{}, warder.Faults{{Location: "comment", Message: fmt.Sprintf("must be at most %d bytes", maxNote)}}
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return Revision{}, err
 	}
@@ -393,7 +393,7 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 		return Revision{}, err
 	}
 	defer g.stopTape()
-	err = g.change(ctx, by, rec, func() {
+	err = g.change(ctx, rec, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if counters != nil {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -22,15 +23,8 @@ const (
 
 // change makes a management change: its record with the audit row first, then
 // memory, then the answer. A change that cannot be made durable in time does
-// not happen (ErrBusy). An urgent change acts at once and is journaled later.
-func (g *Guard) change(ctx context.Context, by Actor, rec *Record, apply func()) error {
-	if by.Urgent {
-		apply()
-		if _, ok := g.queue.add(rec, nil, true); !ok {
-			return fmt.Errorf("%w: done, but it could not be journaled", ErrNotDurable)
-		}
-		return nil
-	}
+// not happen (ErrBusy).
+func (g *Guard) change(ctx context.Context, rec *Record, apply func()) error {
 	p, ok := g.queue.add(rec, func(Committed) { apply() }, false)
 	if !ok {
 		return ErrBusy
@@ -52,12 +46,27 @@ func (g *Guard) change(ctx context.Context, by Actor, rec *Record, apply func())
 	}
 }
 
-// exclusive lets one change in at a time, so that what it checked still holds
-// when it is made. Urgent changes do not queue up behind a slow database.
-func (g *Guard) exclusive(ctx context.Context, by Actor) (release func(), err error) {
-	if by.Urgent {
-		return func() {}, nil
+// urge makes a change that must not depend on the database: memory first, then
+// its record. It still waits for the commit, since whoever was told that it is
+// done may cut the power; only when the commit takes too long is the change
+// journaled later.
+func (g *Guard) urge(ctx context.Context, rec *Record, apply func()) error {
+	apply()
+	p, ok := g.queue.add(rec, nil, true)
+	if !ok {
+		return fmt.Errorf("%w: done, but it could not be journaled", ErrNotDurable)
 	}
+	timer := time.NewTimer(durabilityPatience)
+	defer timer.Stop()
+	if err := await(ctx, p, timer.C); !errors.Is(err, ErrNotDurable) {
+		return err
+	}
+	return nil
+}
+
+// exclusive lets one change in at a time, so that what it checked still holds
+// when it is made.
+func (g *Guard) exclusive(ctx context.Context) (release func(), err error) {
 	select {
 	case g.changing <- struct{}{}:
 		return func() { <-g.changing }, nil
@@ -81,7 +90,7 @@ func (g *Guard) audit(by Actor, action, target, reason string, before, after any
 
 // Block makes a Block by hand. *OverlapError says whom it would have hit.
 func (g *Guard) Block(ctx context.Context, by Actor, b NewBlock) (*Block, error) {
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +101,7 @@ func (g *Guard) Block(ctx context.Context, by Actor, b NewBlock) (*Block, error)
 	}
 	rec := &Record{Audit: g.audit(by, "block.create", subjectText(block.Subject), b.Reason, nil, block)}
 	g.addBlock(rec, block, by)
-	if err := g.change(ctx, by, rec, func() { g.enforce(block) }); err != nil {
+	if err := g.change(ctx, rec, func() { g.enforce(block) }); err != nil {
 		return nil, err
 	}
 	return block, nil
@@ -103,7 +112,7 @@ func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]
 	if len(list) > maxImport {
 		return nil, warder.Faults{{Location: "blocks", Message: fmt.Sprintf("must be at most %d at once", maxImport)}}
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +142,7 @@ func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]
 				g.enforce(b)
 			}
 		}
-		if err := g.change(ctx, by, rec, apply); err != nil {
+		if err := g.change(ctx, rec, apply); err != nil {
 			for i := range part {
 				if errs[start+i] == nil {
 					errs[start+i] = err
@@ -225,16 +234,21 @@ func (g *Guard) enforce(b *Block) {
 }
 
 // Lift ends Blocks and returns them. ErrNotFound: none of them is live;
-// *CoveredError: the address is blocked by a wider one.
+// *CoveredError: the address is blocked by a wider one. An urgent one does not
+// queue up behind a slow database.
 func (g *Guard) Lift(ctx context.Context, by Actor, l Lift) ([]*Block, error) {
 	if err := l.faults().Err(); err != nil {
 		return nil, err
 	}
-	release, err := g.exclusive(ctx, by)
-	if err != nil {
-		return nil, err
+	change := g.urge
+	if !by.Urgent {
+		change = g.change
+		release, err := g.exclusive(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
 	}
-	defer release()
 	now := g.now()
 	blocks, err := g.toLift(l, now)
 	if err != nil {
@@ -276,7 +290,7 @@ func (g *Guard) Lift(ctx context.Context, by Actor, l Lift) ([]*Block, error) {
 			g.addTrusted(t)
 		}
 	}
-	if err := g.change(ctx, by, rec, apply); err != nil {
+	if err := change(ctx, rec, apply); err != nil {
 		return nil, err
 	}
 	return blocks, nil
@@ -365,7 +379,7 @@ func (g *Guard) EditBlock(ctx context.Context, by Actor, edit BlockEdit) error {
 	if err := f.Err(); err != nil {
 		return err
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return err
 	}
@@ -376,7 +390,7 @@ func (g *Guard) EditBlock(ctx context.Context, by Actor, edit BlockEdit) error {
 		return ErrConflict
 	}
 	rec := &Record{BlockEdits: []BlockEdit{edit}, Audit: g.audit(by, "block.edit", edit.ID, "", nil, edit)}
-	return g.change(ctx, by, rec, func() {
+	return g.change(ctx, rec, func() {
 		if edit.Until == nil {
 			return
 		}
@@ -404,7 +418,7 @@ type ClearRequest struct {
 // ClearCounters empties counters and scores: of an address, of an account (in
 // a realm), of both, or all. It lifts no Block.
 func (g *Guard) ClearCounters(ctx context.Context, by Actor, c ClearRequest) error {
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return err
 	}
@@ -429,7 +443,7 @@ func (g *Guard) ClearCounters(ctx context.Context, by Actor, c ClearRequest) err
 	defer g.beginClearing()()
 	clear.Seq = g.nextSeq(now)
 	rec := &Record{Clears: []Clear{clear}, Audit: g.audit(by, "counters.clear", target, "", nil, map[string]any{"restart_metrics": c.RestartMetrics})}
-	return g.change(ctx, by, rec, func() {
+	return g.change(ctx, rec, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.clearCounters(clear, now)
@@ -445,14 +459,14 @@ func (g *Guard) Mark(ctx context.Context, by Actor, ip netip.Addr, fraudulent bo
 	if !key.IsValid() {
 		return warder.Faults{{Location: "ip", Message: "must be an address"}}
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
 	m := Mark{Address: key, Fraudulent: fraudulent, Note: note, By: by.Name, At: g.now()}
 	rec := &Record{Marks: []Mark{m}, Audit: g.audit(by, "address.mark", prefixText(key), note, nil, map[string]any{"fraudulent": fraudulent})}
-	return g.change(ctx, by, rec, func() {})
+	return g.change(ctx, rec, func() {})
 }
 
 // RevokeRequest names the sessions to end: exactly one of Session, Account and
@@ -483,7 +497,7 @@ func (g *Guard) RevokeSessions(ctx context.Context, by Actor, r RevokeRequest) (
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (g *Guard) Trust(ctx context.Context, by Actor, ip netip.Prefix, note strin
 	if err := f.Err(); err != nil {
 		return Trusted{}, err
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return Trusted{}, err
 	}
@@ -126,7 +126,7 @@ func (g *Guard) Trust(ctx context.Context, by Actor, ip netip.Prefix, note strin
 		t.Until = now.Add(expiresIn)
 	}
 	rec := &Record{Trusted: []Trusted{t}, Audit: g.audit(by, "trusted.add", prefixText(t.IP), note, nil, t)}
-	return t, g.change(ctx, by, rec, func() {
+	return t, g.change(ctx, rec, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.addTrusted(t)
@@ -138,7 +138,7 @@ func (g *Guard) Untrust(ctx context.Context, by Actor, id string) error {
 	if strings.HasPrefix(id, policyTrust) {
 		return fmt.Errorf("%w: the policy names it; change the policy", ErrConflict)
 	}
-	release, err := g.exclusive(ctx, by)
+	release, err := g.exclusive(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (g *Guard) Untrust(ctx context.Context, by Actor, id string) error {
 	}
 	t := list[i]
 	rec := &Record{TrustedEnds: []string{id}, Audit: g.audit(by, "trusted.remove", prefixText(t.IP), "", t, nil)}
-	return g.change(ctx, by, rec, func() {
+	return g.change(ctx, rec, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.removeTrusted(t.IP, id)
