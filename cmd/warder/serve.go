@@ -74,8 +74,10 @@ func dataFlag(cfg *config.Config) string {
 }
 
 // printWelcome says how to see Warder at work. The line it prints is made to
-// be pasted: it reports six failures from an address of its own, taken by the
-// nanosecond from the three networks that RFC 5737 reserves for examples.
+// be pasted: it reports six failures from an address of its own, out of the
+// three networks that RFC 5737 reserves for examples. The address goes on every
+// 20 ms, so that pastes within a quarter of a minute never meet; date knows
+// fractions of a second almost everywhere, and seconds have to do elsewhere.
 func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	me := program()
@@ -112,7 +114,8 @@ func tryLine(url, key string, insecure bool) string {
 	if insecure {
 		curl = "curl -sk"
 	}
-	return fmt.Sprintf(`n=$(date +%%N | sed 's/^0*//'); n=${n:-1}; case $((n/254%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((n%%254+1)); echo "from $ip"; `+
+	return fmt.Sprintf(`t=$(date +%%s%%N | tr -d N); case $t in ???????????*) t=$((t/20000000));; esac; `+
+		`case $((t%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((t/3%%254+1)); echo "from $ip"; `+
 		`for i in 1 2 3 4 5 6; do %s %s/v1/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' `+
 		`-d "{\"name\":\"USER_LOGIN_FAILURE\",\"ip\":\"$ip\",\"account\":\"alice\",\"reason\":\"wrong_password\"}"; done`,
 		curl, url, key)
