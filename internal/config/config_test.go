@@ -258,3 +258,18 @@ func FuzzParseSize(f *testing.F) {
 		}
 	})
 }
+
+// The page for operators names every setting and its variable.
+func TestEverySettingIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings {
+		for _, name := range []string{s.name, Env(s.name)} {
+			if !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/configuration.md does not name %s", name)
+			}
+		}
+	}
+}
