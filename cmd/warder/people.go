@@ -115,7 +115,7 @@ type keyCmd struct {
 
 type keyCreateCmd struct {
 	Name   string   `required:"" help:"Name, unique among live keys."`
-	Scopes []string `required:"" help:"Any of events, check, blocks, sessions, read, admin, separated by commas."`
+	Scopes []string `required:"" name:"scope" aliases:"scopes" help:"Any of events, check, blocks, sessions, read, admin, separated by commas."`
 	Can    []string `help:"What the application can do: challenge, mfa."`
 	From   []string `help:"Prefixes from which the key may be used (default everywhere)."`
 }

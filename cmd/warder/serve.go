@@ -85,7 +85,7 @@ func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p("Warder %s listens on %s, its data is in %s.", versionText(), a.URL(), cfg.Data)
 	p("")
 	if a.FirstKey == "" {
-		p("Make an API key:   %s key create%s --name my-app --scopes events,check,sessions,read", me, data)
+		p("Make an API key:   %s key create%s --name my-app --scope events,check,sessions,read", me, data)
 		p("")
 		return
 	}
@@ -93,7 +93,7 @@ func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p("")
 	p("  %s", a.FirstKey)
 	p("")
-	p("Another one:       %s key create%s --name my-app --scopes events,check,sessions,read", me, data)
+	p("Another one:       %s key create%s --name my-app --scope events,check,sessions,read", me, data)
 	p("")
 	p("Paste this into another shell to see five wrong passwords, the block, and the refused sixth:")
 	p("")

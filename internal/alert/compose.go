@@ -98,7 +98,7 @@ func (s *Sender) compose(d *digest, to Recipient, seed string) (*message, error)
 		id: hex.EncodeToString(sum[:16]) + s.from.Address[strings.LastIndexByte(s.from.Address, '@'):],
 	}
 	m.FromMailAddress(&s.from)
-	m.ToMailAddress(&mail.Address{Name: tame(to.Name, maxField), Address: to.Address})
+	m.ToMailAddress(&mail.Address{Name: phrase(to.Name), Address: to.Address})
 	m.Subject(subject(d))
 	m.SetDateWithValue(time.Now())
 	m.SetMessageIDWithValue(m.id)
@@ -267,4 +267,11 @@ func column(width int, s string) string {
 		s += strings.Repeat(" ", width-n)
 	}
 	return s
+}
+
+// phrase makes a text safe as the name of a recipient in a header: quotes and
+// backslashes, which the syntax of addresses gives a meaning to, become
+// apostrophes and slashes.
+func phrase(s string) string {
+	return strings.TrimSpace(strings.NewReplacer(`"`, "'", `\`, "/").Replace(tame(s, maxField)))
 }
