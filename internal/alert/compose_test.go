@@ -296,6 +296,7 @@ func FuzzCompose(f *testing.F) {
 	for _, s := range payloads {
 		f.Add(s)
 	}
+	f.Add("\xc1\\")
 	s, err := New(Options{Outbox: &outbox{}, Recipients: to(), Dir: f.TempDir(), DashboardURL: dashboard})
 	if err != nil {
 		f.Fatal(err)
