@@ -528,11 +528,17 @@ func TestGoodAndHours(t *testing.T) {
 			t.Fatal(err)
 		}
 		key := prefix("192.0.2.1/32")
-		good := []guard.Good{{key, "user\x1fa", start.Add(2 * time.Hour)}, {key, "user\x1fb", start.Add(2 * time.Second)}}
+		good := []guard.Good{
+			{Address: key, Account: "user\x1fa", At: start.Add(2 * time.Hour)},
+			{Address: key, Account: "user\x1fb", At: start.Add(2 * time.Second)},
+		}
 		if diff := cmp.Diff(good, s.Good, same); diff != "" {
 			t.Error(diff)
 		}
-		hours := []guard.Hour{{key, "user", start, 3, 1}, {key, "user", start.Add(2 * time.Hour), 1, 0}}
+		hours := []guard.Hour{
+			{Address: key, Realm: "user", Hour: start, OK: 3, Bad: 1},
+			{Address: key, Realm: "user", Hour: start.Add(2 * time.Hour), OK: 1},
+		}
 		if diff := cmp.Diff(hours, s.Hours, same); diff != "" {
 			t.Error(diff)
 		}
