@@ -84,9 +84,8 @@ func (f *BlockFilter) where() *where {
 // overlapping selects Blocks of prefixes that lie within p or around it. Those
 // around it begin at one of at most 128 addresses.
 func overlapping(w *where, p netip.Prefix) {
-	first, last := bounds(p)
-	condition := "ip_first BETWEEN ? AND ?"
-	args := []any{first, last}
+	_, last := bounds(p)
+	condition, args := within("ip_first", p)
 	seen := map[netip.Addr]bool{p.Masked().Addr(): true}
 	for bits := p.Bits() - 1; bits >= 0; bits-- {
 		a := netip.PrefixFrom(p.Addr(), bits).Masked().Addr()
@@ -298,9 +297,9 @@ func (d *DB) ListSessions(ctx context.Context, f SessionFilter, p Page) (List[gu
 		w.add("realm = ?", f.Realm)
 	}
 	if f.IP.IsValid() {
-		_, last := bounds(f.IP)
-		first := keyBytes(warder.AddressKey(f.IP.Addr()))
-		w.add("opening BETWEEN ? AND ? OR latest BETWEEN ? AND ?", first, last, first, last)
+		opening, args := within("opening", widen(f.IP))
+		latest, more := within("latest", widen(f.IP))
+		w.add(opening+" OR "+latest, append(args, more...)...)
 	}
 	if c != nil {
 		w.add("last_used <= ?", c.A)

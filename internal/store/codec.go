@@ -50,6 +50,15 @@ func keyBytes(p netip.Prefix) []byte {
 	return addrBytes(p.Masked().Addr())
 }
 
+// widen makes a part of an address key the key: sessions, profiles and counts
+// are kept by keys.
+func widen(p netip.Prefix) netip.Prefix {
+	if key := warder.AddressKey(p.Addr()); key.IsValid() && key.Bits() < p.Bits() {
+		return key
+	}
+	return p
+}
+
 func bytesKey(b []byte) netip.Prefix { return warder.AddressKey(bytesAddr(b)) }
 
 // bounds stores any prefix by its first and its last address.
@@ -67,6 +76,25 @@ func bounds(p netip.Prefix) (first, last []byte) {
 		l[i/8] |= 0x80 >> (i % 8)
 	}
 	return f[:], l[:]
+}
+
+// mapped is where IPv4 lies among the 16 bytes.
+var mappedFirst, mappedLast = bounds(netip.MustParsePrefix("0.0.0.0/0"))
+
+// span is a range of stored addresses.
+type span struct{ first, last []byte }
+
+// spans are the stored addresses that a prefix covers: one range, but for an
+// IPv6 prefix so wide that the IPv4 addresses, which it does not cover, lie in
+// the middle of it.
+func spans(p netip.Prefix) []span {
+	first, last := bounds(p)
+	if p.Addr().Is4() || p.Bits() >= 96 || !p.Contains(netip.AddrFrom16([16]byte(mappedFirst))) {
+		return []span{{first, last}}
+	}
+	before := netip.AddrFrom16([16]byte(mappedFirst)).Prev().As16()
+	after := netip.AddrFrom16([16]byte(mappedLast)).Next().As16()
+	return []span{{first, before[:]}, {after[:], last}}
 }
 
 // bytesPrefix reads what bounds stored. IPv4 is told by its mapped form, so a

@@ -145,25 +145,25 @@ func (d *DB) plan(ctx context.Context, f EventFilter) (*plan, error) {
 }
 
 func (d *DB) planAddress(ctx context.Context, p *plan, ip netip.Prefix, driven bool, drive func(string, ...any)) error {
-	first, last := bounds(ip)
 	key := warder.AddressKey(ip.Addr())
 	switch {
 	case driven:
-		p.common.add("ip BETWEEN ? AND ?", first, last)
+		p.common.within("ip", ip)
 	case ip.Bits() >= key.Bits():
 		drive("address = ?", keyBytes(key))
 		if ip != key {
-			p.common.add("ip BETWEEN ? AND ?", first, last)
+			p.common.within("ip", ip)
 		}
 	default:
-		few, err := d.few(ctx, "address BETWEEN $1 AND $2", first, last)
+		condition, args := within("address", ip)
+		few, err := d.few(ctx, condition, args...)
 		if err != nil {
 			return err
 		}
 		if few {
-			drive("seq IN (SELECT seq FROM events WHERE address BETWEEN ? AND ?)", first, last)
+			drive("seq IN (SELECT seq FROM events WHERE "+condition+")", args...)
 		} else {
-			p.common.add("ip BETWEEN ? AND ?", first, last)
+			p.common.within("ip", ip)
 		}
 	}
 	return nil
@@ -211,9 +211,11 @@ func anys[T ~string | ~uint8](values []T) []any {
 // few reports whether a condition holds for so few events that they can be
 // sorted.
 func (d *DB) few(ctx context.Context, condition string, args ...any) (bool, error) {
+	w := &where{}
+	w.add(condition, args...)
+	query, args := w.query("SELECT count(*) FROM (SELECT 1 FROM events", "LIMIT ?) AS some", scanLimit)
 	var n int
-	err := d.readDB.QueryRowContext(ctx, fmt.Sprintf(
-		"SELECT count(*) FROM (SELECT 1 FROM events WHERE %s LIMIT %d) AS some", condition, scanLimit), args...).Scan(&n)
+	err := d.readDB.QueryRowContext(ctx, query, args...).Scan(&n)
 	return n < scanLimit, translate(err)
 }
 
@@ -259,13 +261,13 @@ func (d *DB) search(ctx context.Context, q string) (found, error) {
 			continue
 		}
 		first, end := prefixRange(c.prefix)
-		condition := c.column + " >= $1 AND " + c.column + " < $2 AND " + c.column + " <> ''"
+		condition := c.column + " >= ? AND " + c.column + " < ? AND " + c.column + " <> ''"
 		few, err := d.few(ctx, condition, first, end)
 		if err != nil {
 			return r, err
 		}
 		ok = ok && few
-		conditions = append(conditions, c.column+" >= ? AND "+c.column+" < ? AND "+c.column+" <> ''")
+		conditions = append(conditions, condition)
 		args = append(args, first, end)
 	}
 	if ok {

@@ -175,10 +175,10 @@ type extra struct {
 
 const eventColumns = `seq, time, arrival, id, app, own_id, name, severity, ip, address, realm, account, account_key,
 	session, device, user_agent, method, path, reason, guess, details, action, why, rule, block_id, reference,
-	flags, source, extra, digest, answer`
+	flags, source, extra, facts, digest, answer`
 
 const insertEvent = `INSERT INTO events (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-	$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)`
+	$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)`
 
 func (b *batch) event(e *guard.Event) error {
 	if err := b.exec(insertEvent, eventArgs(e)...); err != nil {
@@ -220,23 +220,24 @@ func eventArgs(e *guard.Event) []any {
 		e.Seq, micros(e.Time), micros(e.Arrival), e.ID, e.App, flag(e.OwnID), e.Name, int64(e.Severity),
 		addrBytes(e.IP), keyBytes(e.Address), e.Realm, e.Account, account, e.Session, e.Device, e.UserAgent,
 		e.Method, e.Path, e.Reason, guess, optional(e.Details), int64(e.Action), string(e.Why), e.Rule, e.BlockID,
-		e.Reference, flags, e.Source, more, e.Digest, optional(e.Answer),
+		e.Reference, flags, e.Source, more, optional(e.Facts), e.Digest, optional(e.Answer),
 	}
 }
 
 // scanEvent reads eventColumns.
 func scanEvent(scan func(...any) error) (*guard.Event, error) {
 	var (
-		e                              guard.Event
-		at, arrival, own, sev, act     int64
-		flags                          int64
-		ip, address, digest            []byte
-		account, why                   string
-		guess, details, more, answered *string
+		e                           guard.Event
+		at, arrival, own, sev, act  int64
+		flags                       int64
+		ip, address, digest         []byte
+		account, why                string
+		guess, details, more, facts *string
+		answered                    *string
 	)
 	if err := scan(&e.Seq, &at, &arrival, &e.ID, &e.App, &own, &e.Name, &sev, &ip, &address, &e.Realm, &e.Account,
 		&account, &e.Session, &e.Device, &e.UserAgent, &e.Method, &e.Path, &e.Reason, &guess, &details, &act, &why,
-		&e.Rule, &e.BlockID, &e.Reference, &flags, &e.Source, &more, &digest, &answered); err != nil {
+		&e.Rule, &e.BlockID, &e.Reference, &flags, &e.Source, &more, &facts, &digest, &answered); err != nil {
 		return nil, translate(err)
 	}
 	e.Time, e.Arrival, e.OwnID = instant(at), instant(arrival), own != 0
@@ -254,6 +255,9 @@ func scanEvent(scan func(...any) error) (*guard.Event, error) {
 	}
 	if details != nil {
 		e.Details = json.RawMessage(*details)
+	}
+	if facts != nil {
+		e.Facts = []byte(*facts)
 	}
 	if answered != nil {
 		e.Answer = []byte(*answered)

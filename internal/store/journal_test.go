@@ -47,7 +47,7 @@ func everything() *guard.Record {
 	e.OwnID, e.Rule, e.BlockID, e.Reference = true, "sign_in", "b1", "REF-B1"
 	e.Action, e.Why = warder.BlockAction, warder.Threshold
 	e.Takes, e.Emptied = []string{"", "mfa"}, []counter.Key{{Rule: "sign_in", Address: prefix("2001:db8:1:2::/64")}}
-	e.Replaces, e.Source = 17, "d:1234"
+	e.Replaces, e.Source, e.Facts = 17, "d:1234", []byte(`{"x":true}`)
 	second := event(2, "192.0.2.7", "bob")
 	b := block("b1", "2001:db8:1:2::/64", start.Add(time.Second), 0)
 	b.Members = []counter.Evidence{{Seq: e.Seq, At: e.Time}, {Seq: 99, At: start}}
@@ -336,6 +336,7 @@ func TestRevocation(t *testing.T) {
 			{"opening or latest address", guard.Revoke{Address: prefix("192.0.2.1/32")}, []string{"1:s1", "2:s2", "3:s3"}},
 			{"again", guard.Revoke{Address: prefix("192.0.2.1/32")}, nil},
 			{"account", guard.Revoke{AccountKey: "user\x1fa"}, []string{"4:s4"}},
+			{"ipv6 is not ipv4", guard.Revoke{Address: prefix("::/8")}, nil},
 			{"part of an address key", guard.Revoke{Address: prefix("2001:db8::1/128")}, []string{"5:s5"}},
 			{"one never opened", guard.Revoke{Session: "unknown"}, []string{"6:unknown"}},
 			{"it again", guard.Revoke{Session: "unknown"}, nil},

@@ -81,6 +81,8 @@ func TestEventFilters(t *testing.T) {
 			{"ipv6 address", EventFilter{IP: prefix("2001:db8:0:1::5/128")}, "5"},
 			{"ipv6 key", EventFilter{IP: prefix("2001:db8:0:1::/64")}, "6 5"},
 			{"ipv6 prefix", EventFilter{IP: prefix("2001:db8::/32")}, "7 6 5"},
+			{"ipv6 without ipv4", EventFilter{IP: prefix("::/0")}, "7 6 5"},
+			{"q ipv6 without ipv4", EventFilter{Q: "::/8", Account: "alice"}, ""},
 			{"account", EventFilter{Account: " aLICE"}, "9 8 1"},
 			{"account and ip", EventFilter{Account: "alice", IP: prefix("192.0.2.0/24")}, "8 1"},
 			{"realm", EventFilter{Realm: "admin"}, "4"},

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -100,6 +101,22 @@ func (w *where) add(condition string, args ...any) {
 // in adds that column is one of the values.
 func (w *where) in(column string, values []any) {
 	w.add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
+}
+
+// within adds that a stored address lies in a prefix.
+func (w *where) within(column string, p netip.Prefix) {
+	condition, args := within(column, p)
+	w.add(condition, args...)
+}
+
+func within(column string, p netip.Prefix) (string, []any) {
+	var parts []string
+	var args []any
+	for _, s := range spans(p) {
+		parts = append(parts, column+" BETWEEN ? AND ?")
+		args = append(args, s.first, s.last)
+	}
+	return strings.Join(parts, " OR "), args
 }
 
 // join returns the conditions of both, leaving both as they are.

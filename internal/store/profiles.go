@@ -63,8 +63,7 @@ func (d *DB) ListAddresses(ctx context.Context, f AddressFilter, p Page) (List[A
 	}
 	w, order := &where{}, "address"
 	if f.IP.IsValid() {
-		_, last := bounds(f.IP)
-		w.add("address BETWEEN ? AND ?", keyBytes(warder.AddressKey(f.IP.Addr())), last)
+		w.within("address", widen(f.IP))
 	}
 	if f.Suspicious {
 		order = "seen DESC, address"

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 
-	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
 )
 
@@ -65,10 +64,13 @@ func (b *batch) revoke(r *guard.Revoke) error {
 			ended = kept
 		}
 	} else if r.Address.IsValid() {
-		first, last := revokeBounds(r)
-		if err := collect("id IN (SELECT id FROM sessions WHERE revoked_at = 0 AND opening BETWEEN $1 AND $2"+
-			" UNION SELECT id FROM sessions WHERE revoked_at = 0 AND latest <> opening AND latest BETWEEN $1 AND $2)", first, last); err != nil {
-			return err
+		for _, s := range spans(widen(r.Address)) {
+			if err := collect("id IN (SELECT id FROM sessions WHERE revoked_at = 0 AND opening BETWEEN $1 AND $2"+
+				" UNION SELECT id FROM sessions WHERE revoked_at = 0 AND (opening IS NULL OR latest <> opening)"+
+				" AND latest BETWEEN $1 AND $2)",
+				s.first, s.last); err != nil {
+				return err
+			}
 		}
 	}
 	for i := range ended {
@@ -97,19 +99,15 @@ func (b *batch) revokedAlready(id string) (bool, error) {
 }
 
 func (b *batch) sessionWithin(id string, r *guard.Revoke) (bool, error) {
-	first, last := revokeBounds(r)
-	var n int
-	err := b.row(`SELECT count(*) FROM sessions WHERE id = $1
-		AND (opening BETWEEN $2 AND $3 OR latest BETWEEN $2 AND $3)`, id, first, last).Scan(&n)
-	return n > 0, err
-}
-
-// revokeBounds widens an address to its key: sessions are bound to address
-// keys, and a Block of a part of one ends them too.
-func revokeBounds(r *guard.Revoke) (first, last []byte) {
-	p := r.Address
-	if key := warder.AddressKey(p.Addr()); key.IsValid() && key.Bits() < p.Bits() {
-		p = key
+	for _, s := range spans(widen(r.Address)) {
+		var n int
+		if err := b.row(`SELECT count(*) FROM sessions WHERE id = $1
+			AND (opening BETWEEN $2 AND $3 OR latest BETWEEN $2 AND $3)`, id, s.first, s.last).Scan(&n); err != nil {
+			return false, err
+		}
+		if n > 0 {
+			return true, nil
+		}
 	}
-	return bounds(p)
+	return false, nil
 }

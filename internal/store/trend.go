@@ -269,8 +269,7 @@ func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) (
 	seen := make(map[address]int64)
 	var w where
 	if f.IP.IsValid() {
-		_, hi := bounds(f.IP)
-		w.add("address BETWEEN ? AND ?", keyBytes(warder.AddressKey(f.IP.Addr())), hi)
+		w.within("address", widen(f.IP))
 	}
 	for day := last; day >= first; day-- {
 		for _, from := range []struct{ table, bad string }{{"addresses", "day_bad"}, {"address_days", "bad"}} {

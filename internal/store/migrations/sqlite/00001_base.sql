@@ -40,6 +40,7 @@ CREATE TABLE events (
     flags       SMALLINT NOT NULL, -- 1 eligible, 2 completed a sign-in, 4 failed one
     source      TEXT NOT NULL,
     extra       TEXT,              -- JSON: takes, emptied, replaces
+    facts       TEXT,              -- JSON: what a replay must know
     digest      BLOB,
     answer      TEXT
 );
@@ -225,7 +226,7 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 CREATE INDEX sessions_account ON sessions (account_key) WHERE revoked_at = 0;
 CREATE INDEX sessions_opening ON sessions (opening) WHERE revoked_at = 0;
-CREATE INDEX sessions_latest ON sessions (latest) WHERE revoked_at = 0 AND latest <> opening;
+CREATE INDEX sessions_latest ON sessions (latest) WHERE revoked_at = 0 AND (opening IS NULL OR latest <> opening);
 CREATE INDEX sessions_used ON sessions (used);
 
 CREATE TABLE revocations (
