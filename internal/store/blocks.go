@@ -35,7 +35,10 @@ func (f *BlockFilter) where() *where {
 	case guard.StateActive:
 		w.add("lifted_at = 0 AND ended_at = 0 AND observed = 0 AND (until_at = 0 OR (until_at + 0) > ?)", now)
 	case guard.StateExpired:
-		w.add("lifted_at = 0 AND observed = 0 AND (until_at + 0) > 0 AND ((until_at + 0) <= ? OR ended_at > 0)", now)
+		w.add("until_at > 0")
+		w.add("lifted_at = 0")
+		w.add("observed = 0")
+		w.add("(until_at + 0) <= ? OR ended_at > 0", now)
 	case guard.StateLifted:
 		w.add("lifted_at > 0 AND observed = 0")
 	case guard.StateObserved:

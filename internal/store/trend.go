@@ -410,8 +410,6 @@ func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary
 		query string
 		args  []any
 	}{
-		{&s.ActiveBlocks, "SELECT count(*) FROM blocks WHERE " + liveBlocks, []any{micros(now)}},
-		{&s.Unreviewed, "SELECT count(*) FROM blocks WHERE reviewed_at = 0 AND " + liveBlocks, []any{micros(now)}},
 		{&s.NewBlocks, "SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2 AND observed = 0", []any{micros(f.From), micros(to)}},
 		{&s.Demands, "SELECT count(*) FROM demands WHERE ended = 0 AND (until_at = 0 OR until_at > $1)", []any{micros(now)}},
 		{&s.Sessions, "SELECT count(*) FROM sessions WHERE revoked_at = 0 AND last_used > $1", []any{micros(now.Add(-keepSession))}},
@@ -421,8 +419,11 @@ func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary
 			return s, fmt.Errorf("count summary: %w", translate(err))
 		}
 	}
+	// One walk of the index of live Blocks.
+	if err := d.readDB.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(CASE WHEN reviewed_at = 0 THEN 1 ELSE 0 END), 0)
+		FROM blocks WHERE lifted_at = 0 AND ended_at = 0 AND observed = 0 AND (until_at = 0 OR until_at > $1)`,
+		micros(now)).Scan(&s.ActiveBlocks, &s.Unreviewed); err != nil {
+		return s, fmt.Errorf("count summary: %w", translate(err))
+	}
 	return s, nil
 }
-
-// liveBlocks is the condition of the state active, $1 being now.
-const liveBlocks = "lifted_at = 0 AND ended_at = 0 AND observed = 0 AND (until_at = 0 OR until_at > $1)"
