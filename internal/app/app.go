@@ -114,8 +114,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	a.closer.add("database", a.db.Close)
 
 	client, err := outbound.New(outbound.Options{
-		SMTPHosts: hosts(cfg.SMTP.Host),
-		UserAgent: "warder/" + opts.Version,
+		AllowPrivate: cfg.Outbound.AllowPrivate,
+		SMTPHosts:    hosts(cfg.SMTP.Host),
+		UserAgent:    "warder/" + opts.Version,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the outbound client: %w", err)

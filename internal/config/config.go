@@ -25,6 +25,7 @@ type Config struct {
 	ProtectLoopback bool
 	PolicyFile      string
 	SMTP            SMTP
+	Outbound        Outbound
 	Retention       Retention
 	Limits          Limits
 	Log             Log
@@ -49,6 +50,13 @@ type SMTP struct {
 	Password string
 	From     string
 	To       []string // told of alerts besides the operators
+}
+
+// Outbound is about what Warder connects to by itself.
+type Outbound struct {
+	// AllowPrivate may be reached by providers although they are not public
+	// addresses, also without TLS: such as a mirror in the own network.
+	AllowPrivate []netip.Prefix
 }
 
 // Retention bounds what is kept.

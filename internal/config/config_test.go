@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,7 @@ func TestEverySettingFromFileAndEnvironment(t *testing.T) {
 			Host: "mail.example.org", Port: 465, TLS: "implicit", User: "u", Password: "s3cret: yes",
 			From: "Warder <warder@example.org>", To: []string{"a@example.org", "b@example.org"},
 		},
+		Outbound:  Outbound{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("fd00::1/128")}},
 		Retention: Retention{EventsDays: 30, MaxSize: 1 << 30},
 		Limits:    Limits{Counters: 64 << 20, Body: 64 << 10, Batch: 1 << 20},
 		Log:       Log{Level: slog.LevelDebug, Format: "json"},
@@ -94,6 +96,7 @@ never_block: ["2001:db8:1:2::9"]
 protect_loopback: false
 policy_file: /p
 smtp: {host: mail.example.org, port: 465, tls: implicit, user: u, password_file: ` + secret + `, from: Warder <warder@example.org>, to: [a@example.org, b@example.org]}
+outbound: {allow_private: [192.168.7.0/24, "fd00::1"]}
 retention: {events_days: 30, max_size: 1GiB}
 limits: {counters: 64MiB, body: 65536, batch: 1024KiB}
 log: {level: debug, format: json}
@@ -106,6 +109,7 @@ log: {level: debug, format: json}
 		"WARDER_SMTP_HOST=mail.example.org", "WARDER_SMTP_PORT=465", "WARDER_SMTP_TLS=implicit",
 		"WARDER_SMTP_USER=u", "WARDER_SMTP_PASSWORD_FILE=" + secret,
 		"WARDER_SMTP_FROM=Warder <warder@example.org>", "WARDER_SMTP_TO=a@example.org,b@example.org",
+		"WARDER_OUTBOUND_ALLOW_PRIVATE=192.168.7.0/24,fd00::1",
 		"WARDER_RETENTION_EVENTS_DAYS=30", "WARDER_RETENTION_MAX_SIZE=1GiB",
 		"WARDER_LIMITS_COUNTERS=64MiB", "WARDER_LIMITS_BODY=64KiB", "WARDER_LIMITS_BATCH=1MiB",
 		"WARDER_LOG_LEVEL=debug", "WARDER_LOG_FORMAT=json",
@@ -164,6 +168,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		"everybody is trusted, v6":    {env: []string{"WARDER_TRUSTED_PROXIES=10.0.0.1,::/0"}, want: []string{"WARDER_TRUSTED_PROXIES: entry 2: must not be ::/0"}},
 		"everybody is trusted, 4in6":  {env: []string{"WARDER_TRUSTED_PROXIES=::ffff:0:0/96"}, want: []string{"WARDER_TRUSTED_PROXIES: entry 1: must not be 0.0.0.0/0"}},
 		"half the world is trusted":   {file: "trusted_proxies: [128.0.0.0/1]\n", want: []string{"trusted_proxies (line 1): entry 1: must not be wider than /8"}},
+		"everything may be reached":   {file: "outbound: {allow_private: [0.0.0.0/0]}\n", want: []string{"outbound.allow_private (line 1): entry 1: must not be 0.0.0.0/0"}},
 		"nobody is ever blocked":      {file: "never_block: [\"::/0\"]\n", want: []string{"never_block (line 1): entry 1: must not be ::/0"}},
 		"bits beyond the prefix":      {file: "never_block: [10.0.0.1/8]\n", want: []string{"never_block (line 1): entry 1: has bits set beyond"}},
 		"half of TLS":                 {file: "tls: {cert: a}\n", want: []string{"tls.key: is required with tls.cert"}},
@@ -233,7 +238,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		c := l.config
-		for _, p := range append(c.TrustedProxies, c.NeverBlock...) {
+		for _, p := range slices.Concat(c.TrustedProxies, c.NeverBlock, c.Outbound.AllowPrivate) {
 			if !p.IsValid() || p.Bits() == 0 || p != p.Masked() {
 				t.Errorf("prefix %s accepted", p)
 			}

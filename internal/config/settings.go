@@ -39,7 +39,7 @@ type setting struct {
 }
 
 // sections are the settings that hold settings.
-var sections = []string{"tls", "smtp", "retention", "limits", "log"}
+var sections = []string{"tls", "smtp", "outbound", "retention", "limits", "log"}
 
 var settings = []setting{
 	{name: "listen", kind: text, set: func(c *Config, v []string) error {
@@ -117,6 +117,10 @@ var settings = []setting{
 			return errors.New("must name at most 100 recipients")
 		}
 		return nil
+	}},
+	{name: "outbound.allow_private", kind: list, set: func(c *Config, v []string) (err error) {
+		c.Outbound.AllowPrivate, err = prefixes(v, parseTarget)
+		return err
 	}},
 	{name: "retention.events_days", kind: number, set: func(c *Config, v []string) (err error) {
 		c.Retention.EventsDays, err = parseInt(v[0], 1, 36500)
@@ -238,14 +242,7 @@ func parseURL(s string) (string, error) {
 // parseProxy reads a trusted proxy. Unlike a Block, a bare IPv6 address means
 // exactly that address: whoever shares a proxy's /64 must not be believed.
 func parseProxy(s string) (netip.Prefix, error) {
-	if !strings.Contains(s, "/") {
-		a, err := warder.ParseAddr(s)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := warder.ParseSource(s)
+	p, err := parseTarget(s)
 	if err != nil {
 		return p, err
 	}
@@ -257,6 +254,19 @@ func parseProxy(s string) (netip.Prefix, error) {
 		return p, fmt.Errorf("must not be wider than /%d: whoever it holds is believed", widest)
 	}
 	return p, nil
+}
+
+// parseTarget reads what may be reached; a bare IPv6 address means exactly that
+// address.
+func parseTarget(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		return warder.ParseSource(s)
+	}
+	a, err := warder.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
 func prefixes(values []string, parse func(string) (netip.Prefix, error)) ([]netip.Prefix, error) {

@@ -315,6 +315,8 @@ func (g *Guard) gather(j *judgement, f *inForce, found finding) {
 		facts.Demanded = append(facts.Demanded, policy.Demanded{Rule: d.Rule, Subject: d.Subject})
 	}
 	if len(needs.Steps) > 0 {
+		// What ended a moment ago counts, although nobody has released it yet.
+		g.release(j.now)
 		facts.Steps = make(map[warder.Subject]int, len(needs.Steps))
 		for _, s := range needs.Steps {
 			facts.Steps[s] = g.steps.count(s, j.now)
