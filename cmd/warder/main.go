@@ -83,8 +83,7 @@ func (e *env) config(flags map[string]string) (*config.Config, error) {
 		flags["data"] = e.flags.Data
 	}
 	cfg, err := config.Load(e.flags.Config, e.environ, flags)
-	var faults warder.Faults
-	if errors.As(err, &faults) {
+	if faults, ok := errors.AsType[warder.Faults](err); ok {
 		where := "configuration"
 		if e.flags.Config != "" {
 			where = e.flags.Config
@@ -161,8 +160,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) (code i
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, _ = fmt.Fprintln(io.err, "warder:", line)
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
 	return exitFailure

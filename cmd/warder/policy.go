@@ -76,8 +76,7 @@ func readPolicy(e *env, file string) (*policy.Document, []byte, error) {
 		return nil, nil, fmt.Errorf("read policy: %w", err)
 	}
 	doc, err := app.CheckPolicy(text)
-	var faults warder.Faults
-	if errors.As(err, &faults) {
+	if faults, ok := errors.AsType[warder.Faults](err); ok {
 		return nil, nil, &faultsError{where: file, faults: faults}
 	}
 	if err != nil {

@@ -94,8 +94,7 @@ func unwritable(path string, err error) error {
 
 // cause takes the path out of an error that will name it anyway.
 func cause(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

@@ -25,6 +25,7 @@ type feeds struct {
 	log    *slog.Logger
 
 	changed chan struct{} // the policy did
+	passive bool          // last good lists only, nothing is fetched
 
 	mu      sync.Mutex
 	running map[string]*running
@@ -117,6 +118,9 @@ func (f *feeds) start(ctx context.Context, spec policy.ProviderSpec) *running {
 	}
 	if list := r.feed.List(); list != nil {
 		f.put(spec.Name, list)
+	}
+	if f.passive {
+		return r
 	}
 	feedCtx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

@@ -63,7 +63,7 @@ func (a *App) Run(ctx context.Context) error {
 
 	requests, cutRequests := context.WithCancel(back)
 	defer cutRequests()
-	servers, err := a.serve(g, requests)
+	servers, err := a.serve(requests, g)
 	if err != nil {
 		stop()
 		return errors.Join(err, g.Wait())
@@ -96,8 +96,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 }
 
-// serve starts a server on each listener.
-func (a *App) serve(g *errgroup.Group, requests context.Context) ([]*http.Server, error) {
+// serve starts a server on each listener. Requests end with the context
+// requests at the latest.
+func (a *App) serve(requests context.Context, g *errgroup.Group) ([]*http.Server, error) {
 	var servers []*http.Server
 	start := func(l net.Listener, h http.Handler) {
 		srv := a.api.HTTPServer(h)
