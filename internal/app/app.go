@@ -115,6 +115,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 
 	client, err := outbound.New(outbound.Options{
 		AllowPrivate: cfg.Outbound.AllowPrivate,
+		Deny:         cfg.TrustedProxies,
 		SMTPHosts:    hosts(cfg.SMTP.Host),
 		UserAgent:    "warder/" + opts.Version,
 	})
