@@ -33,7 +33,9 @@ func (f *BlockFilter) where() *where {
 	now := micros(f.Now)
 	switch f.State {
 	case guard.StateActive:
-		w.add("lifted_at = 0 AND ended_at = 0 AND observed = 0 AND (until_at = 0 OR (until_at + 0) > ?)", now)
+		// Most Blocks are active, so they are found by walking back in time and
+		// not by the index of live ones.
+		w.add("lifted_at = 0 AND (ended_at + 0) = 0 AND observed = 0 AND (until_at = 0 OR (until_at + 0) > ?)", now)
 	case guard.StateExpired:
 		w.add("until_at > 0")
 		w.add("lifted_at = 0")

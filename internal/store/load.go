@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -233,23 +234,54 @@ func (d *DB) loadShards(ctx context.Context, _ time.Time, s *guard.State) error 
 }
 
 // Blocks implements guard.Journal. A Block that is over or lifted is not live;
-// an observed one is. Only what decisions need is read: there may be a million.
+// an observed one is. Only what decisions need is read, and of the Blocks of an
+// address alone even less: there may be a million.
 func (d *DB) Blocks(ctx context.Context, now time.Time, f func(*guard.Block) error) error {
-	return d.read(ctx, `SELECT id, reference, ip_first, ip_last, account, source, realm, session, origin, rule, reason,
-			from_at, until_at, cut, observed, event_seq
-		FROM blocks WHERE lifted_at = 0 AND ended_at = 0 AND (until_at = 0 OR until_at > $1)`,
-		[]any{micros(now)}, func(scan func(...any) error) error {
-			var b guard.Block
-			var first, last []byte
-			var from, until, observed int64
-			if err := scan(&b.ID, &b.Reference, &first, &last, &b.Subject.Account, &b.Subject.Source,
-				&b.Subject.Realm, &b.Subject.Session, &b.Origin, &b.Rule, &b.Reason, &from, &until, &b.Cut,
-				&observed, &b.EventSeq); err != nil {
-				return translate(err)
+	const live = ` FROM blocks WHERE lifted_at = 0 AND (ended_at + 0) = 0 AND (until_at = 0 OR (until_at + 0) > $1) AND plain = `
+	rules := make(map[string]string) // few different texts, each kept once
+	keep := func(b []byte) string {
+		s, ok := rules[string(b)]
+		if !ok {
+			s = string(b)
+			rules[s] = s
+		}
+		return s
+	}
+	var (
+		id, reference, first, last, origin, rule sql.RawBytes
+		from, until, observed                    int64
+	)
+	common := func(scan func(...any) error, more ...any) (*guard.Block, error) {
+		dest := append([]any{&id, &reference, &first, &last, &origin, &rule, &from, &until, &observed}, more...)
+		if err := scan(dest...); err != nil {
+			return nil, translate(err)
+		}
+		b := &guard.Block{
+			ID: string(id), Reference: string(reference), Origin: keep(origin), Rule: keep(rule),
+			From: instant(from), Until: instant(until), Observed: observed != 0,
+		}
+		b.Subject.IP = bytesPrefix(first, last)
+		return b, nil
+	}
+	const columns = "SELECT id, reference, ip_first, ip_last, origin, rule, from_at, until_at, observed"
+	if err := d.read(ctx, columns+live+"1", []any{micros(now)}, func(scan func(...any) error) error {
+		b, err := common(scan)
+		if err != nil {
+			return err
+		}
+		return f(b)
+	}); err != nil {
+		return err
+	}
+	return d.read(ctx, columns+", account, source, realm, session"+live+"0", []any{micros(now)},
+		func(scan func(...any) error) error {
+			var s [4]string
+			b, err := common(scan, &s[0], &s[1], &s[2], &s[3])
+			if err != nil {
+				return err
 			}
-			b.Subject.IP, b.Observed = bytesPrefix(first, last), observed != 0
-			b.From, b.Until = instant(from), instant(until)
-			return f(&b)
+			b.Subject.Account, b.Subject.Source, b.Subject.Realm, b.Subject.Session = s[0], s[1], s[2], s[3]
+			return f(b)
 		})
 }
 

@@ -12,8 +12,8 @@ const blockColumns = `id, reference, ip_first, ip_last, account, source, realm, 
 	reason, made_by, from_at, until_at, cut, observed, good, threshold, span, lifted_at, ended_at, lifted_by, verdict,
 	lift_reason, hits, last_hit, reviewed_by, reviewed_at, note`
 
-const insertBlock = `INSERT INTO blocks (` + blockColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-	$12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)`
+const insertBlock = `INSERT INTO blocks (` + blockColumns + `, plain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+	$12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)`
 
 // blocks writes what a record says of Blocks. It returns the evidence of the
 // new ones by id and leaves the Blocks of the caller untouched: decisions are
@@ -26,7 +26,7 @@ func (b *batch) blocks(r *guard.Record) (map[string][]guard.Evidence, error) {
 			k.Subject.Realm, k.Subject.Session, k.Origin, k.Rule, k.EventName, k.EventSeq, k.Reason, k.By,
 			micros(k.From), micros(k.Until), k.Cut, flag(k.Observed), k.GoodAccounts, k.Threshold, k.Window,
 			micros(k.LiftedAt), micros(k.EndedAt), k.LiftedBy, k.Verdict, k.LiftReason, k.Hits, micros(k.LastHit),
-			k.ReviewedBy, micros(k.ReviewedAt), k.Note); err != nil {
+			k.ReviewedBy, micros(k.ReviewedAt), k.Note, flag(k.Subject == warder.Subject{IP: k.Subject.IP})); err != nil {
 			return nil, err
 		}
 		copied := k.Evidence

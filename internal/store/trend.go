@@ -410,7 +410,8 @@ func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary
 		query string
 		args  []any
 	}{
-		{&s.NewBlocks, "SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2 AND observed = 0", []any{micros(f.From), micros(to)}},
+		{&s.NewBlocks, `SELECT (SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2)
+			- (SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2 AND observed = 1)`, []any{micros(f.From), micros(to)}},
 		{&s.Demands, "SELECT count(*) FROM demands WHERE ended = 0 AND (until_at = 0 OR until_at > $1)", []any{micros(now)}},
 		{&s.Sessions, "SELECT count(*) FROM sessions WHERE revoked_at = 0 AND last_used > $1", []any{micros(now.Add(-keepSession))}},
 		{&s.Addresses, "SELECT count(*) FROM addresses WHERE suspicious = 1 AND seen >= $1", []any{micros(f.From) / usPerBucket}},

@@ -159,12 +159,14 @@ CREATE TABLE blocks (
     last_hit    BIGINT NOT NULL,
     reviewed_by TEXT NOT NULL,
     reviewed_at BIGINT NOT NULL,
-    note        TEXT NOT NULL
+    note        TEXT NOT NULL,
+    plain       SMALLINT NOT NULL  -- 1: the subject is an address alone
 );
 CREATE UNIQUE INDEX blocks_id ON blocks (id);
 CREATE INDEX blocks_reference ON blocks (reference) WHERE reference <> '';
-CREATE INDEX blocks_from ON blocks (from_at, observed);
+CREATE INDEX blocks_from ON blocks (from_at);
 CREATE INDEX blocks_expired ON blocks (from_at) WHERE until_at > 0 AND lifted_at = 0 AND observed = 0;
+CREATE INDEX blocks_parts ON blocks (n) WHERE plain = 0;
 CREATE INDEX blocks_lifted ON blocks (from_at) WHERE lifted_at > 0;
 CREATE INDEX blocks_observed ON blocks (from_at) WHERE observed = 1;
 CREATE INDEX blocks_live ON blocks (until_at, observed, reviewed_at) WHERE lifted_at = 0 AND ended_at = 0;
