@@ -19,6 +19,7 @@ import (
 	"net/mail"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -207,6 +208,24 @@ func (s *Sender) Notify() {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Recipients lists the addresses of everybody who gets alerts, sorted.
+func (s *Sender) Recipients(ctx context.Context) ([]string, error) {
+	people, err := s.opts.Recipients(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read recipients: %w", err)
+	}
+	seen := make(map[string]bool, len(people))
+	var list []string
+	for _, r := range people {
+		if key := strings.ToLower(strings.TrimSpace(r.Address)); !seen[key] {
+			seen[key] = true
+			list = append(list, r.Address)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
 }
 
 // SendTest sends a test mail to one address now and returns what the server

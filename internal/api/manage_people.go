@@ -169,14 +169,14 @@ func (s *Server) testAlert(ctx context.Context, to []string) (Items[AlertTest], 
 	if err := f.Err(); err != nil {
 		return out, err
 	}
-	if len(to) == 0 && s.opts.People != nil {
+	if len(to) == 0 {
 		var err error
-		if to, err = s.opts.People.Recipients(ctx); err != nil {
+		if to, err = s.opts.Alerts.Recipients(ctx); err != nil {
 			return out, err
 		}
 	}
 	if len(to) == 0 {
-		return out, warder.Fault{Location: "body.to", Message: "is required while there is no owner or admin"}
+		return out, warder.Fault{Location: "body.to", Message: "is required while there is no owner, no admin and no smtp.to"}
 	}
 	err := s.opts.Store.AppendAudit(ctx, audited(callerOf(ctx).actor, time.Now(), "alert.test", "", to))
 	if err != nil {

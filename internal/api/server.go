@@ -66,6 +66,8 @@ type Alerts interface {
 	// SendTest sends a mail now and returns what the server said, also with an
 	// error.
 	SendTest(ctx context.Context, to string) (transcript string, err error)
+	// Recipients are everybody who is told of alerts.
+	Recipients(ctx context.Context) ([]string, error)
 }
 
 // Default limits of request bodies, in bytes.
@@ -262,6 +264,10 @@ func (s *Server) plainRoutes() {
 		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		_, _ = w.Write([]byte(strings.TrimLeft(welcome, "\n")))
 	})
+	s.router.handle("GET /references/{ref}", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
+		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		_, _ = w.Write([]byte(strings.TrimLeft(lifting, "\n")))
+	})
 	s.router.handle("GET /healthz", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
 		w.Header()["Content-Type"] = jsonType
 		_, _ = w.Write([]byte(`{"up":true}` + "\n"))
@@ -269,6 +275,24 @@ func (s *Server) plainRoutes() {
 	s.router.handle("GET /readyz", s.readyz)
 	s.router.handle("GET /metrics", s.metrics.serve)
 }
+
+// lifting is what the link in a mail leads to. It tells a stranger nothing:
+// what a reference stands for takes a key, or the command line.
+const lifting = `
+What a reference stands for, and why:
+
+  curl /v1/references/REFERENCE -H 'Authorization: Bearer wk_...'       (scope "read")
+
+Lift the block, on the machine that Warder runs on:
+
+  warder unblock --verdict error ADDRESS        it was a mistake
+  warder unblock --verdict resolved ADDRESS     it was an attack, and it is over
+
+or with an API key of scope "blocks":
+
+  curl -X DELETE /v1/blocks/ID -H 'Authorization: Bearer wk_...' -H 'Content-Type: application/json' \
+       -d '{"verdict":"error","reason":"..."}'
+`
 
 const welcome = `
 Warder watches sign-ins, tells attacks from mistakes and stops the attackers.

@@ -156,10 +156,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, fmt.Errorf("load the engine: %w", err)
 	}
 
-	if opts.Local { // a server follows the policy in Run
-		a.feeds.passive = true
-		a.feeds.follow(ctx)
-	}
+	a.feeds.follow(ctx) // the last good lists are in force before anybody is let in
 	people := operator.New(a.db, operator.NewHasher(operator.DefaultCost, parallelKDF))
 	a.sender, err = alert.New(alert.Options{
 		Outbox:       outbox{a.db},

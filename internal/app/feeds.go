@@ -25,7 +25,6 @@ type feeds struct {
 	log    *slog.Logger
 
 	changed chan struct{} // the policy did
-	passive bool          // last good lists only, nothing is fetched
 
 	mu      sync.Mutex
 	running map[string]*running
@@ -33,10 +32,11 @@ type feeds struct {
 
 // running is one provider at work.
 type running struct {
-	spec policy.ProviderSpec
-	feed *feed.Feed
-	stop func() // returns when its goroutine has ended
-	err  error  // why it could not be set up; feed is nil then
+	spec  policy.ProviderSpec
+	feed  *feed.Feed
+	begun bool   // it refreshes itself
+	stop  func() // returns when its goroutine has ended
+	err   error  // why it could not be set up; feed is nil then
 }
 
 func newFeeds(client *outbound.Client, dir string, log *slog.Logger) *feeds {
@@ -58,6 +58,7 @@ func (f *feeds) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		f.follow(ctx)
+		f.begin(ctx)
 		f.report()
 		select {
 		case <-ctx.Done():
@@ -68,7 +69,8 @@ func (f *feeds) Run(ctx context.Context) error {
 	}
 }
 
-// follow starts and stops providers until they are those of the policy.
+// follow makes the providers those of the policy: their last good lists come
+// into force, or go. Until begin they do not refresh themselves.
 func (f *feeds) follow(ctx context.Context) {
 	doc, _ := f.guard.Policy()
 	want := map[string]policy.ProviderSpec{}
@@ -90,8 +92,28 @@ func (f *feeds) follow(ctx context.Context) {
 	}
 	for name, spec := range want {
 		if f.running[name] == nil {
-			f.running[name] = f.start(ctx, spec)
+			f.running[name] = f.open(ctx, spec)
 		}
+	}
+}
+
+// begin lets the providers refresh themselves until ctx ends.
+func (f *feeds) begin(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, r := range f.running {
+		if r.begun || r.feed == nil {
+			continue
+		}
+		feedCtx, cancel := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := r.feed.Run(feedCtx); err != nil && feedCtx.Err() == nil {
+				f.log.ErrorContext(feedCtx, "provider stopped", "provider", name, "error", err)
+			}
+		}()
+		r.begun, r.stop = true, func() { cancel(); <-done }
 	}
 }
 
@@ -100,7 +122,7 @@ func sameSource(a, b policy.ProviderSpec) bool {
 	return a.URL == b.URL && a.Format == b.Format && a.Refresh == b.Refresh
 }
 
-func (f *feeds) start(ctx context.Context, spec policy.ProviderSpec) *running {
+func (f *feeds) open(ctx context.Context, spec policy.ProviderSpec) *running {
 	r := &running{spec: spec, stop: func() {}}
 	r.feed, r.err = feed.New(feed.Options{
 		Name:       spec.Name,
@@ -119,18 +141,6 @@ func (f *feeds) start(ctx context.Context, spec policy.ProviderSpec) *running {
 	if list := r.feed.List(); list != nil {
 		f.put(spec.Name, list)
 	}
-	if f.passive {
-		return r
-	}
-	feedCtx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := r.feed.Run(feedCtx); err != nil && feedCtx.Err() == nil {
-			f.log.ErrorContext(feedCtx, "provider stopped", "provider", spec.Name, "error", err)
-		}
-	}()
-	r.stop = func() { cancel(); <-done }
 	return r
 }
 
