@@ -255,6 +255,13 @@ func (m *memJournal) Tail(_ context.Context, after int64, f func(TailItem) error
 	return nil
 }
 
+// set changes how the journal works while it is in use.
+func (m *memJournal) set(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+}
+
 // named returns the stored events of one name.
 func (m *memJournal) named(name string) (out []Event) {
 	m.mu.Lock()

@@ -388,7 +388,7 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 	rec.Policy = &revision
 	rec.Audit = append(g.audit(by, "policy.set", fmt.Sprintf("revision %d", revision.N), comment,
 		string(old.doc.YAML()), string(revision.Document)), rec.Audit...)
-	counters, upTo, err := g.recount(ctx, old.policy, compiled, now)
+	counters, tape, upTo, err := g.recount(ctx, old.policy, compiled, now)
 	if err != nil {
 		return Revision{}, err
 	}
@@ -396,7 +396,9 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 	err = g.change(ctx, rec, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if counters != nil {
+		// Without its tape the recount is not the whole story: a commit that
+		// came so late that nobody waited for it leaves the counters as they are.
+		if counters != nil && g.taped == tape {
 			g.swapCounters(compiled, counters, upTo)
 		}
 		g.force.Store(g.inForce(d, revision.N, compiled))
@@ -415,13 +417,15 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 
 // recount replays the journal under a new policy into fresh counters, up to
 // the event number it returns; nil if the new policy counts like the old one.
-func (g *Guard) recount(ctx context.Context, old, new *policy.Policy, now time.Time) (c *counter.Memory, upTo int64, err error) {
+// What happens from its beginning on is taped.
+func (g *Guard) recount(ctx context.Context, old, new *policy.Policy, now time.Time) (c *counter.Memory, tape *[]*Record, upTo int64, err error) {
 	if old.Counting() == new.Counting() {
-		return nil, 0, nil
+		return nil, nil, 0, nil
 	}
 	g.mu.Lock()
-	tape := g.queue.snapshot()
-	g.taped = &tape
+	queued := g.queue.snapshot()
+	tape = &queued
+	g.taped = tape
 	counters := g.counters.Fresh()
 	g.mu.Unlock()
 	err = g.journal.Tail(ctx, now.Add(-new.MaxWindow()).UnixMicro(), func(item TailItem) error {
@@ -431,9 +435,9 @@ func (g *Guard) recount(ctx context.Context, old, new *policy.Policy, now time.T
 	})
 	if err != nil {
 		g.stopTape()
-		return nil, 0, errors.Join(ErrBusy, err)
+		return nil, nil, 0, errors.Join(ErrBusy, err)
 	}
-	return counters, upTo, nil
+	return counters, tape, upTo, nil
 }
 
 func (i TailItem) seq() int64 {

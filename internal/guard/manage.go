@@ -37,11 +37,12 @@ func (g *Guard) change(ctx context.Context, rec *Record, apply func()) error {
 	if g.queue.withdraw(p) {
 		return ErrBusy
 	}
-	// Its commit is under way: its end is near, one way or the other.
+	// Its commit is under way: its end is near, one way or the other, and it is
+	// not tried again. Only a disk that does not answer at all leaves it open.
 	select {
 	case <-p.done:
 		return p.err
-	case <-time.After(commitPatience):
+	case <-time.After(commitPatience + time.Second):
 		return ErrNotDurable
 	}
 }
@@ -528,7 +529,11 @@ func (g *Guard) RevokeSessions(ctx context.Context, by Actor, r RevokeRequest) (
 		if g.queue.withdraw(p) {
 			return nil, ErrBusy
 		}
-		<-p.done
+		select {
+		case <-p.done:
+		case <-time.After(commitPatience + time.Second):
+			return nil, ErrNotDurable
+		}
 		if p.err != nil {
 			return nil, p.err
 		}

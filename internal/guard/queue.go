@@ -33,9 +33,9 @@ type pending struct {
 	err   error
 	// applied is called once after the commit, before done is closed.
 	applied func(Committed)
-	// seen tells whether the record was given to the journal at least once.
-	// Such a record cannot be withdrawn while its commit is under way.
-	underWay bool
+	// underWay tells that the record is being committed: it cannot be withdrawn
+	// now. If its commit fails and it is unwanted by then, it is given up.
+	underWay, unwanted bool
 }
 
 // queue is the group commit: while one transaction runs the next gathers.
@@ -99,13 +99,20 @@ func (q *queue) add(rec *Record, applied func(Committed), force bool) (*pending,
 }
 
 // withdraw takes a record back that is not durable. False means that it is too
-// late: its commit is under way or done.
+// late: its commit is done, or under way; should that fail, the record is not
+// tried again but ends with ErrBusy.
 func (q *queue) withdraw(p *pending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.underWay {
+		p.unwanted = true
 		return false
 	}
+	return q.remove(p)
+}
+
+// remove takes a record out; the caller holds mu.
+func (q *queue) remove(p *pending) bool {
 	for i, item := range q.items {
 		if item == p {
 			q.items = append(q.items[:i], q.items[i+1:]...)
@@ -215,12 +222,17 @@ func (q *queue) take() []*pending {
 	return append([]*pending(nil), q.items[:n]...)
 }
 
-// release makes the records of a failed commit wait for the next one.
+// release makes the records of a failed commit wait for the next one, except
+// those that nobody wants any more.
 func (q *queue) release(batch []*pending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range batch {
 		p.underWay = false
+		if p.unwanted && q.remove(p) {
+			p.err = ErrBusy
+			close(p.done)
+		}
 	}
 }
 

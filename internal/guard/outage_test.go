@@ -1,0 +1,52 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/warderhq/warder/internal/policy"
+)
+
+// A change whose commit fails after nobody waits for it any more does not
+// happen later behind its operator's back, and a policy that was given up does
+// not take its counters along.
+func TestChangeGivenUpDuringAnOutage(t *testing.T) {
+	bubble(t, rules("cooling_period: 60"), func(r *rig) {
+		for range 3 {
+			r.report(fail(attacker, "alice"))
+		}
+		stuck := make(chan struct{})
+		r.j.set(func() { r.j.stuck = stuck })
+		d, err := policy.Parse([]byte(strings.Replace(rules("cooling_period: 60"), "threshold: 5", "threshold: 9", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := r.SetPolicy(context.Background(), Actor{Name: "test"}, d, "", -1); !errors.Is(err, ErrBusy) {
+			t.Errorf("policy during an outage: %v, want busy", err)
+		}
+		if _, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: netip.MustParsePrefix("198.51.100.1/32")}); !errors.Is(err, ErrBusy) {
+			t.Errorf("block during an outage: %v, want busy", err)
+		}
+		time.Sleep(25*time.Second - time.Since(start)) // in the middle of another try
+		r.j.set(func() { r.j.stuck = nil })
+		close(stuck)
+		time.Sleep(5 * time.Second)
+		if _, n := r.Policy(); n != 0 {
+			t.Errorf("revision %d came into force after it was given up", n)
+		}
+		if blocks, _, audits := r.j.counts(); blocks != 0 || audits != 0 {
+			t.Errorf("%d blocks and %d audit rows of changes that were given up", blocks, audits)
+		}
+		if _, err := r.SetPolicy(context.Background(), Actor{Name: "test"}, d, "", -1); err != nil {
+			t.Errorf("policy after the outage: %v", err)
+		}
+		if c := r.Explain(Query{IP: addr(attacker)}).Counters[0]; c.Count != 3 || c.Threshold != 9 {
+			t.Errorf("counter %+v, want 3 of 9", c)
+		}
+	})
+}
