@@ -1051,3 +1051,26 @@ func TestReferencesNeverRepeat(t *testing.T) {
 		seen[n] = true
 	}
 }
+
+func TestStoredTimeIsNeverAhead(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		level := func() int { return r.Explain(Query{IP: addr(attacker), Account: "bob"}).Counters[0].Count }
+		early := fail(attacker, "alice")
+		early.Time = time.Now().Add(-2 * time.Hour)
+		r.report(early)
+		if n := level(); n != 0 {
+			t.Errorf("an event older than its window counts %d, want 0", n)
+		}
+		late := fail(attacker, "alice")
+		late.Time = time.Now().Add(4 * time.Minute)
+		r.report(late)
+		time.Sleep(time.Hour - time.Second)
+		if n := level(); n != 1 {
+			t.Errorf("an event of a fast clock counts %d within its window, want 1", n)
+		}
+		time.Sleep(2 * time.Second)
+		if n := level(); n != 0 {
+			t.Errorf("an event of a fast clock counts %d after its window, want 0", n)
+		}
+	})
+}
