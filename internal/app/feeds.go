@@ -199,6 +199,7 @@ func (f *feeds) Refresh(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	defer f.report()
 	return fd.Refresh(ctx)
 }
 
@@ -211,6 +212,7 @@ func (f *feeds) Approve(ctx context.Context, name string) error {
 	if fd.Status().Held == nil {
 		return guard.ErrConflict
 	}
+	defer f.report()
 	return fd.Approve(ctx)
 }
 
