@@ -98,13 +98,14 @@ func scopeOf(e *warder.Event) scope {
 }
 
 // guessOf is the member of rules that count different guesses: the account with
-// the application's hash of the guess, else the event itself. An event without
-// an id is known by its number.
+// the application's hash of the guess, else the event itself. An event is known
+// by its number, since two applications may choose the same id; only an attempt,
+// which has none yet, by its id.
 func guessOf(e *warder.Event, s *scope, seq int64) string {
 	switch {
 	case e.Guess.Same != "":
 		return "g:" + s.account + "\x1f" + e.Guess.Same
-	case e.ID != "":
+	case seq == 0:
 		return "e:" + e.ID
 	}
 	return "n:" + strconv.FormatInt(seq, 10)
