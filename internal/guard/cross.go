@@ -126,6 +126,7 @@ func (g *Guard) place(j *judgement, b *Block, c *policy.Crossing, rec *Record, o
 	g.ends.addBlock(out.stand, b.Subject)
 	if byAddress(b.Subject) {
 		g.good.blocked(b.Subject.IP, j.now)
+		g.flushSessions()
 		rec.Revoke = append(rec.Revoke, Revoke{Address: b.Subject.IP, Reason: string(warder.Blocked), At: j.now, By: "warder"})
 		if c.Cut == "blast_radius" {
 			g.noteBlast(rec, j.now)

@@ -159,6 +159,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	committing.Go(func() { g.queue.run(qctx) })
 	g.loop(ctx)
 	g.flushHits()
+	g.flushSessions()
 	g.checkpointAll()
 	stop()
 	committing.Wait()
@@ -191,6 +192,7 @@ func (g *Guard) tick(n int) {
 	g.mu.Unlock()
 	if n%5 == 0 { // every second
 		g.checkpoint(now)
+		g.flushSessions()
 		g.forgetRecent(now)
 		g.watch(now)
 	}
@@ -298,12 +300,17 @@ func (g *Guard) applyHistory(p netip.Prefix, h History) {
 	g.history.Set(p, historyVerdict{action: action, criterion: criterion})
 }
 
+// flushSessions journals from where sessions were used last. It comes before
+// every record that ends sessions by address, so that none is missed.
+func (g *Guard) flushSessions() {
+	for part := range slices.Chunk(g.sessions.changed(), 1024) {
+		g.queue.add(&Record{Sessions: part}, nil, true)
+	}
+}
+
 // use notes that a session was used, in the background.
 func (g *Guard) use(q *Query, now time.Time) {
 	u := g.touch(q, now)
-	if u.write {
-		g.queue.add(&Record{Sessions: []Session{u.Session}}, nil, false)
-	}
 	if u.jumped != "" {
 		query := *q
 		g.later(func() { g.reportJump(u, query) })

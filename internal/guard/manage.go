@@ -218,6 +218,7 @@ func tooWide(p netip.Prefix) bool {
 // the end of the sessions it covers.
 func (g *Guard) addBlock(rec *Record, b *Block, by Actor) {
 	now := b.From
+	g.flushSessions()
 	rec.Blocks = append(rec.Blocks, b)
 	e := g.ownEvent(warder.Event{Name: warder.IPBlocked, IP: clientOf(b.Subject.IP), Reason: b.Origin, Details: mustJSON(map[string]any{
 		"block": b.ID, "prefix": b.Subject.IP, "until": b.Until, "by": by.Name, "reason": b.Reason,
@@ -516,6 +517,7 @@ func (g *Guard) RevokeSessions(ctx context.Context, by Actor, r RevokeRequest) (
 		target = prefixText(r.IP)
 	}
 	rec := &Record{Revoke: []Revoke{revoke}, Audit: g.audit(by, "session.revoke", target, r.Reason, nil, nil)}
+	g.flushSessions()
 	var ended []Revoked
 	p, ok := g.queue.add(rec, func(c Committed) {
 		ended = slices.DeleteFunc(slices.Clone(c.Revoked), func(x Revoked) bool { return !revoke.covers(x) })

@@ -46,10 +46,14 @@ type sessions struct {
 	m       map[string]*list.Element // of *liveSession, most recently used first
 	lru     *list.List
 	revoked map[string]time.Time // when it was revoked
+	// dirty are the sessions that were used from elsewhere, or long after what
+	// the journal says of them: they are journaled together once a second, so
+	// that a client that keeps changing between two networks costs little.
+	dirty map[string]*liveSession
 }
 
 func newSessions(maxSessions int) *sessions {
-	return &sessions{max: max(16, maxSessions), m: make(map[string]*list.Element), lru: list.New(), revoked: make(map[string]time.Time)}
+	return &sessions{max: max(16, maxSessions), m: make(map[string]*list.Element), lru: list.New(), revoked: make(map[string]time.Time), dirty: make(map[string]*liveSession)}
 }
 
 // isRevoked reports whether a session was ended.
@@ -64,18 +68,20 @@ func (t *sessions) revoke(id string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.revoked[id] = at
+	delete(t.dirty, id)
 	if el := t.m[id]; el != nil {
 		t.lru.Remove(el)
 		delete(t.m, id)
 	}
 }
 
-// open remembers a session; one that is known keeps its opening.
+// open remembers a session that a completed sign-in opened, as it is now.
 func (t *sessions) open(s Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if el := t.m[s.ID]; el != nil {
 		t.lru.Remove(el)
+		delete(t.dirty, s.ID)
 	}
 	t.m[s.ID] = t.lru.PushFront(&liveSession{Session: s, written: s.LastUsed})
 	for len(t.m) > t.max {
@@ -92,13 +98,13 @@ func (t *sessions) close(id string) {
 	if el := t.m[id]; el != nil {
 		t.lru.Remove(el)
 		delete(t.m, id)
+		delete(t.dirty, id)
 	}
 }
 
 // used is what touch found.
 type used struct {
 	known   bool
-	write   bool    // journal Session
 	jumped  string  // why the session looks stolen, or ""
 	Session Session // as it is now
 }
@@ -119,20 +125,34 @@ func (t *sessions) touch(id string, address netip.Prefix, ua string, now time.Ti
 	}
 	if address.IsValid() && s.Latest != address {
 		s.Latest = address
-		u.write = true
+		t.dirty[id] = s
 	}
 	if !s.told {
 		u.jumped = s.jump(address, ua, now)
 		s.told = u.jumped != ""
 	}
 	if s.LastUsed.Sub(s.written) >= sessionRewrite {
-		u.write = true
-	}
-	if u.write {
-		s.written = s.LastUsed
+		t.dirty[id] = s
 	}
 	u.Session = s.Session
 	return u
+}
+
+// changed returns the sessions that have to be written, and takes them for
+// written.
+func (t *sessions) changed() []Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.dirty) == 0 {
+		return nil
+	}
+	out := make([]Session, 0, len(t.dirty))
+	for id, s := range t.dirty {
+		s.written = s.LastUsed
+		out = append(out, s.Session)
+		delete(t.dirty, id)
+	}
+	return out
 }
 
 // jump tells why a use of the session does not look like its owner's.
