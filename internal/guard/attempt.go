@@ -12,8 +12,12 @@ import (
 	"github.com/warderhq/warder/internal/policy"
 )
 
-// maxAttempts bounds the attempts under way or waiting for a late settlement.
-const maxAttempts = 64 << 10
+// Bounds of attempts: those under way, those that wait for a late settlement,
+// and the names that callers gave to attempts of the last minutes.
+const (
+	maxAttempts = 64 << 10
+	maxNamed    = 256 << 10
+)
 
 // attempt is a sign-in that was announced.
 type attempt struct {
@@ -23,7 +27,6 @@ type attempt struct {
 	q         Query
 	deadline  time.Time
 	trusted   bool // the address was trusted when it began
-	mfa       bool // MFA was demanded for it
 	clearance string
 	// unsettled is the failure that the engine wrote when nobody settled in
 	// time; a late settlement replaces it.
@@ -48,24 +51,23 @@ func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if idempotency != "" {
-		if a := g.attempts.idem[recentKey{app.id(), idempotency}]; a != nil {
-			return a.answer, nil
+		if a, err := g.attempts.named(recentKey{app.id(), idempotency}, &q); a != nil || err != nil {
+			return a.given(), err
 		}
 	}
 	for {
 		now := g.now()
 		f := g.force.Load()
 		found := g.decide(f, &q, now)
+		g.refused(&q, found, now)
 		decision := g.answer(app, &q, found, now)
 		if decision.Action == warder.BlockAction || decision.Action == warder.Challenge {
-			g.refused(&q, found, now)
 			return Attempt{Decision: decision}, nil
 		}
-		if len(g.attempts.m) >= maxAttempts {
+		if len(g.attempts.m)-len(g.attempts.late) >= maxAttempts {
 			return Attempt{}, ErrBusy
 		}
 		a := &attempt{id: newID(), app: app, q: q, trusted: found.why == warder.Trusted, clearance: q.Clearance}
-		a.mfa = decision.Action == warder.MFA
 		ticket, status, err := g.counters.Reserve(ctx, now, a.id, g.holds(f, a, now))
 		if errors.Is(err, counter.ErrBusy) {
 			return Attempt{}, ErrBusy
@@ -87,6 +89,13 @@ func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration
 			if again := g.decide(f, &q, now); again.action != found.action || again.why != found.why {
 				g.logged("free the slots of an attempt", g.counters.Cancel(ctx, now, ticket))
 				continue
+			}
+			if idempotency != "" {
+				// A repeat of this call may have got its turn first.
+				if other, err := g.attempts.named(recentKey{app.id(), idempotency}, &q); other != nil || err != nil {
+					g.logged("free the slots of a repeated attempt", g.counters.Cancel(ctx, now, ticket))
+					return other.given(), err
+				}
 			}
 		}
 		g.useClearance(&q, now)
@@ -119,13 +128,13 @@ func (g *Guard) admit(a *attempt, decision warder.Decision, idempotency string, 
 	a.token = attemptToken{
 		ID: a.id, App: a.app.id(), Expires: a.deadline.UnixMilli(), IP: a.q.IP, Account: a.q.Account, Realm: a.q.Realm,
 		Session: a.q.Session, Device: a.q.Device, UserAgent: a.q.UserAgent, Event: a.q.Event, Method: a.q.Method,
-		Path: a.q.Path, MFA: a.mfa,
+		Path: a.q.Path,
 	}
 	a.answer = Attempt{Token: g.seal("attempt", a.token), ExpiresIn: attemptLife, Decision: decision}
 	g.attempts.m[a.id] = a
 	g.attempts.queue = append(g.attempts.queue, a)
 	if idempotency != "" {
-		g.attempts.idem[recentKey{a.app.id(), idempotency}] = a
+		g.attempts.name(recentKey{a.app.id(), idempotency}, a)
 	}
 	return a.answer
 }
@@ -213,7 +222,7 @@ func (g *Guard) settle(app *App, t attemptToken, s Settlement) (Reported, *pendi
 	a := g.attempts.m[t.ID]
 	if a == nil {
 		// Memory of it is gone: its outcome counts as an ordinary event.
-		a = &attempt{id: t.ID, app: app, token: t, q: t.query(), mfa: t.MFA}
+		a = &attempt{id: t.ID, app: app, token: t, q: t.query()}
 	}
 	now := g.now()
 	success, failure, errored := policy.AttemptNames(t.Event)
@@ -281,7 +290,7 @@ func (g *Guard) expireAttempts(now time.Time) {
 		t.late = append(t.late, a)
 		g.enqueue(rec)
 	}
-	for len(t.late) > 0 && now.After(t.late[0].deadline.Add(attemptGrace)) {
+	for len(t.late) > 0 && (len(t.late) > maxAttempts || now.After(t.late[0].deadline.Add(attemptGrace))) {
 		a := t.late[0]
 		t.late[0] = nil
 		t.late = t.late[1:]
@@ -289,6 +298,35 @@ func (g *Guard) expireAttempts(now time.Time) {
 			delete(t.m, a.id)
 		}
 	}
+}
+
+// named returns the attempt that a caller gave a name to, nil if there is none,
+// and ErrConflict if it was another attempt.
+func (t *attempts) named(key recentKey, q *Query) (*attempt, error) {
+	a := t.idem[key]
+	if a != nil && a.q != *q {
+		return nil, ErrConflict
+	}
+	return a, nil
+}
+
+// name remembers the name that a caller gave to an attempt.
+func (t *attempts) name(key recentKey, a *attempt) {
+	if len(t.idem) >= maxNamed {
+		for k := range t.idem {
+			delete(t.idem, k)
+			break
+		}
+	}
+	t.idem[key] = a
+}
+
+// given is what was answered when the attempt began.
+func (a *attempt) given() Attempt {
+	if a == nil {
+		return Attempt{}
+	}
+	return a.answer
 }
 
 // forget lets go of the names that callers gave to attempts.

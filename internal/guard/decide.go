@@ -45,6 +45,18 @@ type finding struct {
 	observe bool // found, but only observed
 }
 
+// strength orders findings: what is enforced is stronger than whatever is only
+// observed, since the weaker must not hide it.
+func (f *finding) strength() int {
+	switch {
+	case f.action == warder.Allow:
+		return 0
+	case f.observe:
+		return int(f.action)
+	}
+	return int(warder.BlockAction) + int(f.action)
+}
+
 // requester is what a decision is about.
 type requester struct {
 	address netip.Prefix // key; invalid if the client is unknown
@@ -79,12 +91,15 @@ func (g *Guard) decide(f *inForce, q *Query, now time.Time) finding {
 	if addressed && g.trusts(q.IP, now) {
 		return finding{why: warder.Trusted}
 	}
+	best := finding{why: warder.OK}
 	if addressed && g.blocks.prefixes.Contains(q.IP) || q.Account != "" && g.blocks.nAccount.Load() > 0 {
 		if found, ok := g.blocked(f, q, now); ok {
-			return found
+			if !found.observe {
+				return found
+			}
+			best = found
 		}
 	}
-	best := finding{why: warder.OK}
 	if addressed {
 		best = g.listed(f, q.IP, best)
 		if g.history.Len() > 0 {
@@ -182,8 +197,9 @@ func (g *Guard) listed(f *inForce, a netip.Addr, best finding) finding {
 		if !ok {
 			continue
 		}
-		if action := l.provider.Action(level); action > best.action && !g.protects(a) {
-			best = finding{action: action, why: warder.Provider, rule: l.provider.Name, observe: f.mode == warder.Observe}
+		found := finding{action: l.provider.Action(level), why: warder.Provider, rule: l.provider.Name, observe: f.mode == warder.Observe}
+		if found.strength() > best.strength() && !g.protects(a) {
+			best = found
 		}
 	}
 	return best
@@ -197,8 +213,9 @@ type historyVerdict struct {
 
 func (g *Guard) remembered(f *inForce, a netip.Addr, best finding) finding {
 	v, ok := g.history.Lookup(a)
-	if ok && v.action > best.action && !g.protects(a) {
-		best = finding{action: v.action, why: warder.History, rule: v.criterion, observe: f.mode == warder.Observe}
+	found := finding{action: v.action, why: warder.History, rule: v.criterion, observe: f.mode == warder.Observe}
+	if ok && found.strength() > best.strength() && !g.protects(a) {
+		best = found
 	}
 	return best
 }
@@ -221,8 +238,9 @@ func (g *Guard) demanded(f *inForce, q *Query, best finding, now time.Time) find
 	}
 	for _, d := range g.standingDemands(r, now) {
 		observe := f.ruleMode(d.Rule) == warder.Observe
-		if d.Action > best.action && !met(d.Action) {
-			best = finding{action: d.Action, why: warder.DemandStanding, rule: d.Rule, until: d.Until, observe: observe}
+		found := finding{action: d.Action, why: warder.DemandStanding, rule: d.Rule, until: d.Until, observe: observe}
+		if found.strength() > best.strength() && !met(d.Action) {
+			best = found
 		}
 	}
 	return best
@@ -330,9 +348,7 @@ func (g *Guard) Check(app *App, q *Query) warder.Decision {
 	now := g.now()
 	f := g.force.Load()
 	found := g.decide(f, q, now)
-	if found.action != warder.Allow && !found.observe {
-		g.refused(q, found, now)
-	}
+	g.refused(q, found, now)
 	if q.Session != "" && found.why != warder.SessionRevoked && f.mode != warder.Off {
 		g.use(q, now)
 	}

@@ -34,6 +34,8 @@ type memJournal struct {
 	shards   map[int]Shard
 	policy   *Revision
 	lookback time.Duration
+	commits  int
+	rows     int // of sessions
 }
 
 func newMemJournal() *memJournal {
@@ -62,6 +64,7 @@ func (m *memJournal) Commit(ctx context.Context, records []*Record) (Committed, 
 		return Committed{}, m.broken
 	}
 	var out Committed
+	m.commits++
 	for _, r := range records {
 		if r.No <= m.no {
 			continue
@@ -103,6 +106,7 @@ func (m *memJournal) Commit(ctx context.Context, records []*Record) (Committed, 
 		m.known = append(m.known, r.Known...)
 		for _, s := range r.Sessions {
 			m.sessions[s.ID] = s
+			m.rows++
 		}
 		for _, r := range r.Revoke {
 			out.Revoked = append(out.Revoked, m.revoke(r)...)
@@ -288,12 +292,15 @@ type journaled struct {
 	hits     map[string]int64
 	refusals []Refusal
 	revoked  []Revoked
+	commits  int
+
+	sessionRows int
 }
 
 func (m *memJournal) peek() journaled {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return journaled{slices.Clone(m.alerts), maps.Clone(m.sessions), slices.Clone(m.known), maps.Clone(m.hits), slices.Clone(m.refusals), slices.Clone(m.revoked)}
+	return journaled{slices.Clone(m.alerts), maps.Clone(m.sessions), slices.Clone(m.known), maps.Clone(m.hits), slices.Clone(m.refusals), slices.Clone(m.revoked), m.commits, m.rows}
 }
 
 func (m *memJournal) lastAlert() *Alert {

@@ -159,6 +159,7 @@ func (g *Guard) restoreCounters(ctx context.Context, shards []Shard, now time.Ti
 			continue
 		}
 		g.saved[s.Index] = s.Seq
+		g.seq.Store(max(g.seq.Load(), s.Seq)) // its last number may never have been journaled
 		restored++
 		from = min(from, s.Seq)
 	}

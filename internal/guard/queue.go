@@ -71,14 +71,18 @@ func (q *queue) full() bool {
 }
 
 // add queues a record behind all others. force lets in what must not be
-// refused (settlements, releases) up to twice the bound; false means that the
-// record was not queued.
+// refused (settlements, releases) up to twice the bound, and up to four times
+// what stands against somebody, which is rare; false means that the record was
+// not queued.
 func (q *queue) add(rec *Record, applied func(Committed), force bool) (*pending, bool) {
 	p := &pending{rec: rec, done: make(chan struct{}), applied: applied}
 	p.rows, p.bytes = rec.size()
 	q.mu.Lock()
 	factor := 1
-	if force {
+	switch {
+	case force && len(rec.Blocks)+len(rec.Demands)+len(rec.Revoke) > 0:
+		factor = 4
+	case force:
 		factor = 2
 	}
 	if q.rows+p.rows > factor*maxQueueRows || q.bytes+p.bytes > int64(factor)*maxQueueBytes {
@@ -96,6 +100,15 @@ func (q *queue) add(rec *Record, applied func(Committed), force bool) (*pending,
 	default:
 	}
 	return p, true
+}
+
+// notice queues a record that strangers cause by being refused. It takes no
+// more than a quarter of the queue, so that they cannot crowd out events, and is
+// dropped beyond.
+func (q *queue) notice(rec *Record) {
+	if rows, bytes := q.depth(); rows < maxQueueRows/4 && bytes < maxQueueBytes/4 {
+		q.add(rec, nil, false)
+	}
 }
 
 // withdraw takes a record back that is not durable. False means that it is too

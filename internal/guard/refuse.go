@@ -29,10 +29,20 @@ type refusalSeen struct {
 	told time.Time
 }
 
+// refusalKey names what was refused, by nothing that the refused one can vary
+// at will: a session that was ended, or an address key.
+func refusalKey(q *Query, found finding) digest {
+	what := q.Session
+	if found.why != warder.SessionRevoked {
+		what = warder.AddressKey(q.IP).String()
+	}
+	return digestOf(string(found.why), found.rule, what)
+}
+
 // refusal gives the reference of a refusal without a Block; the first of its
 // kind is journaled, in the background.
 func (g *Guard) refusal(q *Query, found finding, now time.Time) string {
-	key := digestOf(q.IP.String(), string(found.why), found.rule, q.Session)
+	key := refusalKey(q, found)
 	g.refusals.mu.Lock()
 	seen, ok := g.refusals.m[key]
 	if !ok || now.Sub(seen.at) > refusalLife {
@@ -58,7 +68,7 @@ func (g *Guard) refusal(q *Query, found finding, now time.Time) string {
 			r.Address = warder.AddressKey(q.IP)
 		}
 		r.Details = g.numbers(q.IP, found)
-		g.queue.add(&Record{Refusals: []Refusal{r}}, nil, false)
+		g.queue.notice(&Record{Refusals: []Refusal{r}})
 	}
 	return reference
 }
@@ -83,7 +93,7 @@ func (g *Guard) numbers(a netip.Addr, found finding) json.RawMessage {
 // refused counts a refused request on its Block, and tells of it in the event
 // log at most once a minute. It takes no lock of the engine.
 func (g *Guard) refused(q *Query, found finding, now time.Time) {
-	if found.action != warder.BlockAction {
+	if found.action != warder.BlockAction || found.observe {
 		return
 	}
 	if s := found.stand; s != nil {
@@ -113,7 +123,7 @@ func (g *Guard) refused(q *Query, found finding, now time.Time) {
 
 // tellRefusal reports whether a refusal without a Block is worth an event now.
 func (g *Guard) tellRefusal(q *Query, found finding, now time.Time) bool {
-	key := digestOf(q.IP.String(), string(found.why), found.rule, q.Session)
+	key := refusalKey(q, found)
 	g.refusals.mu.Lock()
 	defer g.refusals.mu.Unlock()
 	seen, ok := g.refusals.m[key]

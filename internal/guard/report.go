@@ -209,6 +209,11 @@ func (g *Guard) judge(j *judgement) *Record {
 	f := g.force.Load()
 	g.prepare(j)
 	found := g.decide(f, &j.query, j.now)
+	if j.attempt != nil && found.action == warder.Challenge && isSignIn(f, &j.event) {
+		// A challenge comes before the password is checked. This one was met, or
+		// came too late to matter (SEMANTICS 21, 23).
+		found = finding{why: warder.OK}
+	}
 	g.gather(j, f, found)
 
 	rec := &Record{}
@@ -366,17 +371,17 @@ func (g *Guard) succeed(j *judgement, f *inForce, found finding, rec *Record) {
 		}
 		return
 	}
-	demanded := found.action == warder.MFA && !found.observe && j.app.can(warder.MFA) || j.attempt != nil && j.attempt.mfa
+	demanded := found.action == warder.MFA && !found.observe && j.app.can(warder.MFA)
 	pendingKey := digestOf("mfa", j.who.account, j.who.source)
 	confirmed := false
-	if e.Name == warder.MFASuccess {
+	if e.Name == warder.MFASuccess && j.who.source != "" {
 		var session string
 		if session, confirmed = g.mfaPending.take(pendingKey, j.now); e.Session == "" {
 			e.Session = session
 		}
 	}
 	classes, completed := f.policy.Takes(e, demanded || confirmed)
-	if e.Name != warder.MFASuccess && demanded && isSignIn(f, e) {
+	if e.Name != warder.MFASuccess && demanded && j.who.source != "" && isSignIn(f, e) {
 		g.mfaPending.put(pendingKey, e.Session, j.now)
 	}
 	if e.Name == warder.MFASuccess && j.who.source != "" {
@@ -453,13 +458,13 @@ func isFailure(name string) bool {
 // conclude writes the decision and the row of the event.
 func (g *Guard) conclude(j *judgement, f *inForce, found finding, cross *finding, rec *Record) {
 	switch {
-	case cross != nil && cross.action != warder.Allow:
+	case cross != nil && cross.action != warder.Allow && cross.strength() >= found.strength():
 		j.decision = g.answer(j.app, &j.query, *cross, j.now)
 	default:
-		j.decision = g.answer(j.app, &j.query, found, j.now)
-		if found.action == warder.BlockAction && !found.observe && cross == nil && j.attempt == nil {
+		if cross == nil && j.attempt == nil {
 			g.refused(&j.query, found, j.now)
 		}
+		j.decision = g.answer(j.app, &j.query, found, j.now)
 	}
 	j.row.Event = j.event
 	j.row.Action, j.row.Why, j.row.Rule = j.decision.Action, j.decision.Reason, j.decision.Rule
@@ -472,15 +477,7 @@ func (g *Guard) conclude(j *judgement, f *inForce, found finding, cross *finding
 		g.sessions.close(j.event.Session) // not revoked: some applications use the same id again
 		return
 	}
-	if u := g.touch(&j.query, j.now); u.known {
-		if u.write {
-			rec.Sessions = append(rec.Sessions, u.Session)
-		}
-		if u.jumped != "" {
-			query := j.query
-			g.later(func() { g.reportJump(u, query) })
-		}
-	}
+	g.use(&j.query, j.now)
 }
 
 // hitsOfUnsettled are the hits that the failure named `unsettled` made, which a
@@ -518,8 +515,8 @@ func (g *Guard) ownEvent(e warder.Event, now time.Time) Event {
 }
 
 // enqueueOwn journals an event of Warder's own in the background; it is
-// dropped when the queue is full, since it only repeats what is known.
-func (g *Guard) enqueueOwn(row Event) { g.queue.add(&Record{Events: []Event{row}}, nil, false) }
+// dropped when the journal is behind, since it only repeats what is known.
+func (g *Guard) enqueueOwn(row Event) { g.queue.notice(&Record{Events: []Event{row}}) }
 
 func mustJSON(v any) []byte {
 	b, err := json.Marshal(v)

@@ -34,7 +34,6 @@ type attemptToken struct {
 	Event     string     `json:"e"`
 	Method    string     `json:"m,omitempty"`
 	Path      string     `json:"h,omitempty"`
-	MFA       bool       `json:"f,omitempty"` // MFA was demanded for it
 }
 
 // clearanceToken proves that a challenge was solved from an address key.

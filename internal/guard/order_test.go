@@ -1,0 +1,329 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/policy"
+)
+
+const feedPolicy = "providers:\n  - {name: feed, url: 'https://feed.example/list', format: ipsum, refresh: 86400, levels: [{at_least: 3, action: challenge}, {at_least: 5, action: block}]}\n"
+
+func (r *rig) begin(q Query) Attempt {
+	r.Helper()
+	a, err := r.Begin(context.Background(), r.app, q, 0, "")
+	if err != nil {
+		r.Fatalf("begin: %v", err)
+	}
+	return a
+}
+
+func (r *rig) setPolicy(yaml string) {
+	r.Helper()
+	d, err := policy.Parse([]byte(yaml))
+	if err != nil {
+		r.Fatal(err)
+	}
+	if _, err := r.SetPolicy(context.Background(), Actor{Name: "test"}, d, "", -1); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// SEMANTICS 27: each step hides those below it.
+func TestOrderOfDeciding(t *testing.T) {
+	bubble(t, rules("cooling_period: 0")+feedPolicy, func(r *rig) {
+		e := succeed(attacker, "alice")
+		e.Session = "s1"
+		r.report(e)
+		q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Session: "s1"}
+		decide := func() warder.Decision { return r.Check(r.app, &q) }
+		r.want(decide(), warder.Allow, warder.OK)
+		r.SetProvider("feed", func(a netip.Addr) (int, bool) { return 3, a == addr(attacker) })
+		r.want(decide(), warder.Challenge, warder.Provider)
+		r.SetProvider("feed", func(a netip.Addr) (int, bool) { return 5, a == addr(attacker) })
+		r.want(decide(), warder.BlockAction, warder.Provider)
+		if _, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: warder.AddressKey(addr("203.0.113.99"))}); err != nil {
+			t.Fatal(err)
+		}
+		q.IP = addr("203.0.113.99")
+		r.SetProvider("feed", func(netip.Addr) (int, bool) { return 5, true })
+		r.want(decide(), warder.BlockAction, warder.Blocked)
+		if _, err := r.Trust(context.Background(), Actor{Name: "test"}, warder.AddressKey(q.IP), "", 0); err != nil {
+			t.Fatal(err)
+		}
+		r.want(decide(), warder.Allow, warder.Trusted)
+		if _, err := r.RevokeSessions(context.Background(), Actor{Name: "test"}, RevokeRequest{Session: "s1"}); err != nil {
+			t.Fatal(err)
+		}
+		r.want(decide(), warder.BlockAction, warder.SessionRevoked)
+		r.setPolicy("enabled: false\n")
+		r.want(decide(), warder.Allow, warder.Disabled)
+	})
+}
+
+// What is only observed hides nothing that is enforced (SEMANTICS 27, 29).
+func TestObservedHidesNothing(t *testing.T) {
+	bubble(t, rules("cooling_period: 0")+feedPolicy, func(r *rig) {
+		for range 5 {
+			r.report(fail(attacker, "alice"))
+		}
+		r.setPolicy(rules("cooling_period: 0\n      mode: observe") + feedPolicy)
+		d := r.check(attacker)
+		r.want(d, warder.Allow, warder.OK)
+		if d.Would == nil || d.Would.Action != warder.BlockAction || !d.Observe {
+			t.Errorf("decision %+v, want the observed block in it", d)
+		}
+		r.SetProvider("feed", func(netip.Addr) (int, bool) { return 3, true })
+		r.want(r.check(attacker), warder.Challenge, warder.Provider)
+	})
+	// Nor does a crossing that is observed, or asks for less, take away a demand.
+	yaml := strings.Replace(rules("cooling_period: 600"), "action: block", "action: mfa", 1)
+	for _, other := range []string{"action: block\n      mode: observe", "action: challenge"} {
+		other = "    - id: other\n      events: ['*_LOGIN_SUCCESS']\n      key: ip\n      threshold: 1\n      time_range: 60\n      cooling_period: 60\n      " + other + "\n"
+		bubble(t, yaml+other, func(r *rig) {
+			for range 5 {
+				r.report(fail(attacker, "alice"))
+			}
+			a := r.begin(Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"})
+			r.want(r.settle(a, warder.Success).Decision, warder.MFA, warder.DemandStanding)
+		})
+	}
+}
+
+// SEMANTICS 23.
+func TestSettlementIsFinal(t *testing.T) {
+	q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}
+	t.Run("block", func(t *testing.T) {
+		bubble(t, "", func(r *rig) {
+			a := r.begin(q)
+			for i := range 5 {
+				r.report(fail(attacker, fmt.Sprint("user", i)))
+			}
+			res, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Success, Session: "s1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.want(res.Decision, warder.BlockAction, warder.Blocked)
+			// An application that opens the session all the same has it ended.
+			r.want(r.Check(r.app, &Query{IP: addr("198.51.100.1"), Session: "s1"}), warder.BlockAction, warder.SessionRevoked)
+			if len(r.j.peek().known) != 0 {
+				t.Error("a refused sign-in made its source known")
+			}
+		})
+	})
+	challenge := strings.Replace(rules("cooling_period: 600"), "action: block", "action: challenge", 1)
+	t.Run("challenge met", func(t *testing.T) {
+		bubble(t, challenge, func(r *rig) {
+			for range 5 {
+				r.report(fail(attacker, "bob"))
+			}
+			q := q
+			q.Clearance, _ = r.Cleared(q.IP, q.Realm)
+			for range clearanceUses - 1 {
+				r.settle(r.begin(q), warder.Failure)
+			}
+			r.want(r.settle(r.begin(q), warder.Success).Decision, warder.Allow, warder.OK)
+		})
+	})
+	t.Run("challenge too late", func(t *testing.T) {
+		bubble(t, challenge, func(r *rig) {
+			a := r.begin(q)
+			for range 5 {
+				r.report(fail(attacker, "bob"))
+			}
+			r.want(r.check(attacker), warder.Challenge, warder.DemandStanding)
+			r.want(r.settle(a, warder.Success).Decision, warder.Allow, warder.OK)
+		})
+	})
+	t.Run("mfa", func(t *testing.T) {
+		bubble(t, strings.Replace(challenge, "action: challenge", "action: mfa", 1), func(r *rig) {
+			a := r.begin(q)
+			for range 5 {
+				r.report(fail(attacker, "bob"))
+			}
+			r.want(r.settle(a, warder.Success).Decision, warder.MFA, warder.DemandStanding)
+			if len(r.j.peek().known) != 0 {
+				t.Error("the password alone completed a sign-in that MFA was demanded for")
+			}
+		})
+	})
+	t.Run("mfa over", func(t *testing.T) {
+		// What is answered with allow is a completed sign-in.
+		bubble(t, strings.Replace(rules("cooling_period: 20"), "action: block", "action: mfa", 1), func(r *rig) {
+			for range 5 {
+				r.report(fail(attacker, "bob"))
+			}
+			a := r.begin(q)
+			r.want(a.Decision, warder.MFA, warder.DemandStanding)
+			time.Sleep(21 * time.Second)
+			r.want(r.settle(a, warder.Success).Decision, warder.Allow, warder.OK)
+			if len(r.j.peek().known) == 0 {
+				t.Error("an allowed sign-in was not completed")
+			}
+		})
+	})
+}
+
+// SEMANTICS 39.
+func TestClearanceIsGoodForOneSignIn(t *testing.T) {
+	bubble(t, strings.Replace(rules("cooling_period: 3600"), "action: block", "action: challenge", 1), func(r *rig) {
+		for range 5 {
+			r.report(fail(attacker, "bob"))
+		}
+		q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}
+		q.Clearance, _ = r.Cleared(q.IP, q.Realm)
+		r.settle(r.begin(q), warder.Success)
+		r.want(r.begin(q).Decision, warder.Challenge, warder.DemandStanding)
+
+		q.Clearance, _ = r.Cleared(q.IP, q.Realm)
+		time.Sleep(15 * time.Minute)
+		r.want(r.begin(q).Decision, warder.Challenge, warder.DemandStanding)
+
+		q.Clearance, _ = r.Cleared(q.IP, "admin")
+		r.want(r.begin(q).Decision, warder.Challenge, warder.DemandStanding)
+	})
+}
+
+// Whoever is refused by a list cannot fill the journal by changing what they
+// send (SEMANTICS 35, 57).
+func TestRefusalsOfOneSourceAreOne(t *testing.T) {
+	bubble(t, rules("cooling_period: 0")+feedPolicy, func(r *rig) {
+		r.SetProvider("feed", func(netip.Addr) (int, bool) { return 5, true })
+		refs := map[string]bool{}
+		for i := range 100 {
+			q := Query{IP: addr(fmt.Sprintf("2001:db8::%x", i+1)), Session: fmt.Sprint("s", i), Account: fmt.Sprint("a", i), Realm: "user", Event: "USER_LOGIN"}
+			refs[r.Check(r.app, &q).Reference] = true
+			refs[r.begin(q).Decision.Reference] = true
+		}
+		time.Sleep(time.Second)
+		if n, told := len(r.j.peek().refusals), len(r.j.named(warder.SuspiciousIP)); n != 1 || told != 1 || len(refs) != 1 {
+			t.Errorf("%d refusals, %d events, %d references, want one of each", n, told, len(refs))
+		}
+	})
+	// The first refusal is told of, whichever way it came.
+	bubble(t, rules("cooling_period: 0")+feedPolicy, func(r *rig) {
+		r.SetProvider("feed", func(netip.Addr) (int, bool) { return 5, true })
+		r.begin(Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"})
+		r.report(fail("203.0.113.67", "alice"))
+		time.Sleep(time.Second)
+		if n := len(r.j.named(warder.SuspiciousIP)); n != 2 {
+			t.Errorf("%d events of two refused sources", n)
+		}
+	})
+}
+
+// SEMANTICS 37: a session is bound to its latest address, however often that
+// changes, and the changes cost little.
+func TestSessionsAreWrittenTogether(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		e := succeed("203.0.113.5", "alice")
+		e.Session = "s1"
+		r.report(e)
+		for i := range 200 { // a client with two address families
+			ip := "203.0.113.5"
+			if i%2 == 0 {
+				ip = "2001:db8::5"
+			}
+			r.want(r.Check(r.app, &Query{IP: addr(ip), Session: "s1"}), warder.Allow, warder.OK)
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n := r.j.peek().sessionRows; n > 5 {
+			t.Errorf("200 uses of a session within 2 s made %d rows", n)
+		}
+		// The use just before the Block is not missed.
+		r.Check(r.app, &Query{IP: addr(attacker), Session: "s1"})
+		for i := range 5 {
+			r.report(fail(attacker, fmt.Sprint("x", i)))
+		}
+		r.want(r.Check(r.app, &Query{IP: addr("203.0.113.5"), Session: "s1"}), warder.BlockAction, warder.SessionRevoked)
+	})
+}
+
+// SEMANTICS 47: an id belongs to the key that chose it.
+func TestIdsOfTwoKeys(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		in := Incoming{Event: fail(attacker, "alice"), Digest: []byte("d")}
+		in.Event.ID = "1"
+		level := func() int { return r.Explain(Query{IP: addr(attacker)}).Counters[0].Count }
+		res := r.Report(context.Background(), r.app, []Incoming{in, in})
+		if res[0].Err != nil || res[1].Err != nil || level() != 1 {
+			t.Fatalf("twice in one batch: %+v, counted %d", res, level())
+		}
+		other := &App{ID: "other"}
+		if res := r.Report(context.Background(), other, []Incoming{in}); res[0].Err != nil || level() != 2 {
+			t.Fatalf("from another key: %+v, counted %d", res, level())
+		}
+		in.Event.ID = "2"
+		changed := in
+		changed.Digest = []byte("e")
+		if res := r.Report(context.Background(), r.app, []Incoming{in, changed}); res[0].Err != nil || !errors.Is(res[1].Err, ErrConflict) {
+			t.Fatalf("two bodies under one id in a batch: %+v", res)
+		}
+		in.Event.ID = "3"
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { r.Report(context.Background(), r.app, []Incoming{in}) })
+		}
+		wg.Wait()
+		if level() != 4 {
+			t.Errorf("50 parallel repeats: counted %d, want 4", level())
+		}
+	})
+}
+
+// A repeated announcement is the same attempt, also while the first one waits.
+func TestRepeatedAttempts(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}
+		first, err := r.Begin(context.Background(), r.app, q, 0, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := r.Begin(context.Background(), r.app, q, 0, "k"); err != nil || again.Token != first.Token {
+			t.Errorf("repeat: %+v, %v", again, err)
+		}
+		elsewhere := q
+		elsewhere.Account = "bob"
+		if _, err := r.Begin(context.Background(), r.app, elsewhere, 0, "k"); !errors.Is(err, ErrConflict) {
+			t.Errorf("another attempt under the same name: %v, want conflict", err)
+		}
+		others := []Attempt{first}
+		for range 4 {
+			others = append(others, r.begin(q))
+		}
+		var tokens [2]string
+		var wg sync.WaitGroup
+		for i := range tokens {
+			wg.Go(func() {
+				a, err := r.Begin(context.Background(), r.app, q, 5*time.Second, "waiting")
+				if err != nil {
+					t.Errorf("waiting: %v", err)
+				}
+				tokens[i] = a.Token
+			})
+		}
+		synctest.Wait()
+		for _, a := range others {
+			r.settle(a, warder.Success)
+		}
+		wg.Wait()
+		if tokens[0] == "" || tokens[0] != tokens[1] {
+			t.Error("two repeats that waited are two attempts")
+		}
+		r.mu.Lock()
+		n := len(r.attempts.m)
+		r.mu.Unlock()
+		if n != 1 {
+			t.Errorf("%d attempts under way, want 1", n)
+		}
+	})
+}
