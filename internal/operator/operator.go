@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -251,11 +252,15 @@ func FoldEmail(s string) (string, error) {
 	a, err := mail.ParseAddress(folded)
 	// Display names, comments and quoted local parts parse, but are not the
 	// plain address that is asked for.
-	if err != nil || a.Address != folded || a.Name != "" || strings.ContainsAny(folded, "\"<>() ,;:\\") {
+	if err != nil || a.Address != folded || a.Name != "" || strings.ContainsAny(folded, "\"<>() ,;:\\") || strings.ContainsFunc(folded, unprintable) {
 		return "", fmt.Errorf("must be a plain e-mail address such as ann@example.org, is %q", clip(s, 64))
 	}
 	return folded, nil
 }
+
+// unprintable finds control characters and marks without a shape of their own,
+// which would make two addresses look alike or command a terminal.
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 func newID() string {
 	var b [8]byte

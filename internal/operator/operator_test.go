@@ -201,6 +201,10 @@ func TestFoldEmail(t *testing.T) {
 		"ann@example.org, b@c.d":    "",
 		"\"a b\"@example.org":       "",
 		"ann@example.org\r\nBcc: x": "",
+		"\u009b31m@example.org":     "", // commands a terminal
+		"a\u202eb@example.org":      "", // turns what follows
+		"a\u200bb@example.org":      "",
+		"ann@exa\ufeffmple.org":     "",
 		strings.Repeat("a", 250) + "@example.org": "",
 	} {
 		got, err := FoldEmail(in)
@@ -222,7 +226,7 @@ func FuzzFoldEmail(f *testing.F) {
 		if again, err := FoldEmail(folded); err != nil || again != folded {
 			t.Errorf("FoldEmail(%q) = %q, folded again %q, %v", s, folded, again, err)
 		}
-		if len(folded) > MaxEmail || strings.ContainsAny(folded, "\r\n\x00 ,<>") || strings.Count(folded, "@") != 1 {
+		if len(folded) > MaxEmail || strings.ContainsAny(folded, "\r\n\x00 ,<>") || strings.ContainsFunc(folded, unprintable) || strings.Count(folded, "@") != 1 {
 			t.Errorf("FoldEmail(%q) = %q", s, folded)
 		}
 	})
