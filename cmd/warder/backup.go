@@ -17,6 +17,9 @@ type backupCmd struct {
 
 func (c *backupCmd) Run(ctx context.Context, e *env) error {
 	return e.with(ctx, existing, func(in *instance) (err error) {
+		if _, err := os.Lstat(c.File); err == nil && c.File != "-" {
+			return fmt.Errorf("write the backup: %w", &os.PathError{Op: "open", Path: c.File, Err: os.ErrExist})
+		}
 		resp, err := in.send(ctx, "POST", "/local/backup", "", nil)
 		if err != nil {
 			return err

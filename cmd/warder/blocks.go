@@ -148,19 +148,20 @@ func printExplanation(w io.Writer, c *explainCmd, why *api.ExplainView) {
 	for _, step := range why.Steps {
 		_, _ = fmt.Fprintln(w, "  "+step)
 	}
-	for _, n := range why.Counters {
-		_, _ = fmt.Fprintf(w, "  rule %s: %d of %d in %s (%s)", n.Rule, n.Count, n.Threshold, time.Duration(n.Window)*time.Second, strings.ToLower(n.Mode.String()))
-		if n.Held > 0 {
-			_, _ = fmt.Fprintf(w, ", %d under way", n.Held)
-		}
-		_, _ = fmt.Fprintln(w)
-	}
 	for _, b := range why.Blocks {
-		_, _ = fmt.Fprintf(w, "  block %s of %s since %s %s, reference %s\n", b.ID, subjectOf(b.SubjectView), b.BlockedAt.UTC().Format(time.RFC3339), until(b.Until), b.Reference)
+		_, _ = fmt.Fprintf(w, "  block %s of %s%s %s, reference %s\n", b.ID, subjectOf(b.SubjectView), since(b.BlockedAt), until(b.Until), b.Reference)
 	}
 	for _, d := range why.Demands {
 		_, _ = fmt.Fprintf(w, "  demand of %s on %s %s\n", d.Action, subjectOf(d.SubjectView), until(d.Until))
 	}
+}
+
+// since is empty where memory does not know it.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return " since " + t.UTC().Format(time.RFC3339)
 }
 
 func subjectOf(s api.SubjectView) string {

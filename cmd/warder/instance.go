@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/app"
@@ -184,13 +186,39 @@ func (in *instance) call(ctx context.Context, method, path string, body, out any
 // print writes v as JSON if --json was given, else by text.
 func (e *env) print(v any, text func(w io.Writer)) error {
 	if e.flags.JSON {
-		enc := json.NewEncoder(e.out)
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
 		enc.SetIndent("", "  ")
 		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
+		if err := enc.Encode(v); err != nil {
+			return err
+		}
+		_, err := io.WriteString(e.out, plain(b.String()))
+		return err
 	}
-	text(e.out)
-	return nil
+	var b bytes.Buffer
+	text(&b)
+	_, err := io.WriteString(e.out, plain(b.String()))
+	return err
+}
+
+// plain writes what is not printable, and is not the end of a line, as JSON
+// escapes it: names and reasons come from strangers and must not command the
+// terminal that they are shown on. JSON stays the same JSON.
+func plain(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		switch {
+		case c == '\n' || unicode.IsPrint(c):
+			b.WriteRune(c)
+		case c > 0xffff:
+			high, low := utf16.EncodeRune(c)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, c)
+		}
+	}
+	return b.String()
 }
 
 // seconds is a length of time on the command line: whole seconds, as in the

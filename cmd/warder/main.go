@@ -147,7 +147,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) (code i
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(io.err, "warder: %s\nRun warder --help, or warder COMMAND --help.\n", err)
+		_, _ = fmt.Fprintf(io.err, "warder: %s\nRun warder --help, or warder COMMAND --help.\n", plain(err.Error()))
 		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -158,7 +158,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) (code i
 		return exitOK
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		_, _ = fmt.Fprintln(io.err, "warder:", line)
+		_, _ = fmt.Fprintln(io.err, "warder:", plain(line))
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
@@ -169,8 +169,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) (code i
 type versionCmd struct{}
 
 func (versionCmd) Run(e *env) error {
-	_, err := fmt.Fprintln(e.out, "warder", versionText())
-	return err
+	return e.print(map[string]string{"version": versionText()}, func(w io.Writer) { _, _ = fmt.Fprintln(w, "warder", versionText()) })
 }
 
 // versionText is the version the linker set, else the module's.

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -104,5 +107,32 @@ func TestCommandLineOfTheContract(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(dir + "/*.db"); len(left) > 0 {
 		t.Errorf("a command that only asks made %v", left)
+	}
+}
+
+// Text of strangers reaches no terminal raw: neither control characters, which
+// command it, nor marks that turn the direction of what follows.
+func TestNothingRawReachesTheTerminal(t *testing.T) {
+	const hostile = "a\x1b[2J\u009b31m\u202eb\U000e0041\u2028\ufeffc\r"
+	for _, asJSON := range []bool{false, true} {
+		var out strings.Builder
+		e := &env{stdio: stdio{out: &out}, flags: &commands{JSON: asJSON}}
+		v := map[string]string{"name": hostile}
+		if err := e.print(v, func(w io.Writer) { table(w, func(row func(...string)) { row(hostile, "zürich") }) }); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range out.String() {
+			if c != '\n' && !unicode.IsPrint(c) {
+				t.Errorf("json %v: %q holds %U", asJSON, out.String(), c)
+			}
+		}
+		if asJSON {
+			var got map[string]string
+			if err := json.Unmarshal([]byte(out.String()), &got); err != nil || got["name"] != hostile {
+				t.Errorf("%s reads as %q, %v", out.String(), got["name"], err)
+			}
+		} else if !strings.Contains(out.String(), "zürich") {
+			t.Errorf("%q lost a letter", out.String())
+		}
 	}
 }

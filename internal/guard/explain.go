@@ -90,7 +90,11 @@ func (g *Guard) Explain(q Query) Explanation {
 	}
 	g.explainCounters(&x, f, &q, r, now)
 	for _, c := range x.Counters {
-		say("Rule %s by %s stands at %d of %d within %d s (%s).", c.Rule, c.Key, c.Count, c.Threshold, c.Window, c.Mode)
+		held := ""
+		if c.Held > 0 {
+			held = fmt.Sprintf(", with %d attempts under way", c.Held)
+		}
+		say("Rule %s by %s stands at %d of %d within %d s%s (%s).", c.Rule, c.Key, c.Count, c.Threshold, c.Window, held, c.Mode)
 	}
 	say("The decision is %s (%s).", x.Decision.Action, x.Decision.Reason)
 	return x
