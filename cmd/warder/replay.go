@@ -67,6 +67,9 @@ func printReplay(w io.Writer, r *app.Replayed) {
 	if r.Bad > 0 {
 		_, _ = fmt.Fprintf(w, ", %d bad lines", r.Bad)
 	}
+	if r.Own > 0 {
+		_, _ = fmt.Fprintf(w, ", %d of Warder's own passed over", r.Own)
+	}
 	_, _ = fmt.Fprintln(w)
 }
 

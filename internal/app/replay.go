@@ -31,6 +31,7 @@ const (
 type Replayed struct {
 	Events     int             `json:"events"`
 	Bad        int             `json:"bad_lines"`
+	Own        int             `json:"own,omitempty"`    // events of Warder's own making, passed over
 	Faults     warder.Faults   `json:"faults,omitempty"` // of the first bad lines, located at line[n].field
 	From       time.Time       `json:"from,omitzero"`
 	To         time.Time       `json:"to,omitzero"`
@@ -59,7 +60,8 @@ type ReplayedCross struct {
 // functions that live traffic is judged by, taking each event's time as now
 // (SEMANTICS 7). Events need a time. What depends on the world outside the
 // list (feeds, marks, lifted Blocks, other parts of the configuration) is not
-// known to it. A bad line is reported and passed over.
+// known to it. A bad line is reported and passed over. Lines of an export of
+// events are read as well, turned round: an export begins with the latest.
 func Replay(ctx context.Context, doc *policy.Document, events io.Reader) (*Replayed, error) {
 	p, err := doc.Compile()
 	if err != nil {
@@ -79,13 +81,18 @@ func Replay(ctx context.Context, doc *policy.Document, events io.Reader) (*Repla
 				_, err = in.ReadSlice('\n')
 			}
 		case len(bytes.TrimSpace(text)) > 0:
-			if e, faults := replayEvent(text); len(faults) > 0 {
+			if e, own, faults := replayEvent(text); len(faults) > 0 {
 				w.bad(line, faults)
+			} else if own {
+				w.out.Own++
 			} else if stepErr := w.step(ctx, line, e); stepErr != nil {
 				return nil, stepErr
 			}
 		}
 		if errors.Is(err, io.EOF) {
+			if w.back > w.forth {
+				return nil, errors.New("the events run from the latest to the oldest; a replay needs them oldest first (tac turns a file round)")
+			}
 			return &w.out, nil
 		}
 		if err != nil {
@@ -94,15 +101,39 @@ func Replay(ctx context.Context, doc *policy.Document, events io.Reader) (*Repla
 	}
 }
 
-func replayEvent(text []byte) (*warder.Event, warder.Faults) {
-	var e warder.Event
+// exported is a line of an export: an event, and what became of it when it
+// was reported, which a replay finds out anew.
+type exported struct {
+	warder.Event
+	Arrival    json.RawMessage `json:"arrival"`
+	Severity   json.RawMessage `json:"severity"`
+	Address    json.RawMessage `json:"address"`
+	App        json.RawMessage `json:"app"`
+	Counted    json.RawMessage `json:"eligible"`
+	Completed  json.RawMessage `json:"completed"`
+	Action     json.RawMessage `json:"action"`
+	Why        json.RawMessage `json:"decision_reason"`
+	Rule       json.RawMessage `json:"rule"`
+	BlockID    json.RawMessage `json:"block_id"`
+	Reference  json.RawMessage `json:"reference"`
+	KnownFrom  json.RawMessage `json:"known_source"`
+	Superseded json.RawMessage `json:"replaces_unsettled"`
+}
+
+// replayEvent reads one line; own says that it is an event of Warder's own.
+func replayEvent(text []byte) (_ *warder.Event, own bool, _ warder.Faults) {
+	var line exported
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
-		return nil, warder.Faults{{Message: "is not an event: " + err.Error()}}
+	if err := dec.Decode(&line); err != nil {
+		return nil, false, warder.Faults{{Message: "is not an event: " + err.Error()}}
 	}
 	if dec.More() {
-		return nil, warder.Faults{{Message: "holds more than one event"}}
+		return nil, false, warder.Faults{{Message: "holds more than one event"}}
+	}
+	e := line.Event
+	if line.Arrival != nil && warder.OwnEvent(e.Name) {
+		return &e, true, nil
 	}
 	faults := e.Faults(time.Now())
 	if e.Time.IsZero() {
@@ -111,7 +142,7 @@ func replayEvent(text []byte) (*warder.Event, warder.Faults) {
 	if e.IP.IsValid() {
 		e.IP = warder.Canonical(e.IP)
 	}
-	return &e, faults
+	return &e, false, faults
 }
 
 // world is what stands after the events so far: an engine without storage or
@@ -120,7 +151,10 @@ type world struct {
 	p        *policy.Policy
 	counters *counter.Memory
 	now      time.Time
+	last     time.Time // of the event before
 	seq      int64
+	back     int // how often an event is older than the one before, and newer
+	forth    int
 	out      Replayed
 
 	standing map[warder.Subject][]standing // Blocks, Demands, revocations
@@ -213,6 +247,14 @@ func (w *world) step(ctx context.Context, line int, e *warder.Event) error {
 	if e.Time.After(w.now) {
 		w.now = e.Time
 	}
+	switch {
+	case w.last.IsZero():
+	case e.Time.Before(w.last):
+		w.back++
+	case e.Time.After(w.last):
+		w.forth++
+	}
+	w.last = e.Time
 	w.seq++
 	w.out.Events++
 	if w.out.From.IsZero() || e.Time.Before(w.out.From) {

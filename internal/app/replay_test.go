@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,4 +138,30 @@ func FuzzReplay(f *testing.F) {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+// What an instance exports can be replayed: what the export adds is passed
+// over, and so are the events that Warder made itself.
+func TestReplayReadsAnExport(t *testing.T) {
+	const added = `,"arrival":"2026-03-01T12:00:00Z","severity":"high","address":"203.0.113.7","app":"k","eligible":true,` +
+		`"completed":false,"action":"allow","decision_reason":"ok","rule":"r","block_id":"b","reference":"f","known_source":"d","replaces_unsettled":true`
+	in := lines(failure+added, failure+added, failure+added, failure+added, failure+added, `"name":"IP_BLOCKED","ip":"203.0.113.7"`+added)
+	out, err := Replay(t.Context(), classic(t), strings.NewReader(in))
+	if err != nil || out.Bad != 0 || out.Events != 5 || out.Own != 1 || len(out.Crossings) != 1 {
+		t.Errorf("Replay = %+v, %v", out, err)
+	}
+	out, err = Replay(t.Context(), classic(t), strings.NewReader(lines(failure+`,"surprise":1`)))
+	if err != nil || out.Bad != 1 || !strings.Contains(out.Faults.Error(), "surprise") {
+		t.Errorf("Replay with an unknown name = %+v, %v", out, err)
+	}
+}
+
+// An export is the other way round; judging it backwards would mislead.
+func TestReplayRefusesAListThatRunsBackwards(t *testing.T) {
+	in := strings.Split(strings.TrimSpace(lines(failure, failure, failure)), "\n")
+	slices.Reverse(in)
+	_, err := Replay(t.Context(), classic(t), strings.NewReader(strings.Join(in, "\n")))
+	if err == nil || !strings.Contains(err.Error(), "oldest first") {
+		t.Errorf("Replay backwards: %v", err)
+	}
 }
