@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -101,7 +102,9 @@ func CreateKey(ctx context.Context, db *store.DB, by guard.Actor, in NewKeyBody)
 		return NewKey{}, err
 	}
 	view := newKeyView(&k)
-	if err := db.CreateKey(ctx, k, audited(by, now, "key.create", k.Name, view)); err != nil {
+	if err := db.CreateKey(ctx, k, audited(by, now, "key.create", k.Name, view)); errors.Is(err, store.ErrConflict) {
+		return NewKey{}, newProblem(http.StatusConflict, "a live API key has this name")
+	} else if err != nil {
 		return NewKey{}, err
 	}
 	return NewKey{KeyView: view, Token: token}, nil

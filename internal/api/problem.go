@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
@@ -96,9 +97,9 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &tooBig):
 		p = tooLarge(tooBig.Limit)
 	case errors.Is(err, guard.ErrNotFound):
-		p = newProblem(http.StatusNotFound, "There is no such thing (any more).")
+		p = newProblem(http.StatusNotFound, detailOf(err, guard.ErrNotFound, "There is no such thing (any more)."))
 	case errors.Is(err, guard.ErrConflict):
-		p = newProblem(http.StatusConflict, "This was already done, or done differently.")
+		p = newProblem(http.StatusConflict, detailOf(err, guard.ErrConflict, "This was already done, or done differently."))
 	case errors.Is(err, guard.ErrStale):
 		p = newProblem(http.StatusPreconditionFailed, "It was changed meanwhile: read it again and repeat the change.")
 	case errors.Is(err, guard.ErrNotDurable):
@@ -115,6 +116,14 @@ func problemOf(err error) *Problem {
 		p.cause = err
 	}
 	return p
+}
+
+// detailOf is what err says beyond being kind, or else words for all of them.
+func detailOf(err, kind error, words string) string {
+	if rest, ok := strings.CutPrefix(err.Error(), kind.Error()+": "); ok {
+		return rest
+	}
+	return words
 }
 
 func tooLarge(limit int64) *Problem {

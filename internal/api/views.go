@@ -110,7 +110,7 @@ type BlockView struct {
 	Event        string           `json:"event,omitempty" doc:"Name of the event that led to it."`
 	Reference    string           `json:"reference"`
 	By           string           `json:"by,omitempty"`
-	BlockedAt    time.Time        `json:"blocked_at"`
+	BlockedAt    time.Time        `json:"blocked_at,omitzero" doc:"Absent where only memory was asked."`
 	Until        *time.Time       `json:"until" doc:"null: until lifted."`
 	Cut          string           `json:"cut,omitempty" doc:"Why it is shorter than its rule says."`
 	LiftedAt     *time.Time       `json:"lifted_at,omitempty"`

@@ -191,7 +191,7 @@ func (g *Guard) Settle(ctx context.Context, app *App, token string, s Settlement
 			return Reported{ID: t.ID}, ErrBusy
 		}
 		if _, ok := before[t.ID]; ok {
-			return Reported{ID: t.ID}, ErrConflict
+			return Reported{ID: t.ID}, errSettled
 		}
 	}
 	r, p, err := g.settle(app, t, s)
@@ -217,7 +217,7 @@ func (g *Guard) settle(app *App, t attemptToken, s Settlement) (Reported, *pendi
 	defer g.mu.Unlock()
 	key := recentKey{app.id(), t.ID}
 	if _, ok := g.recent[key]; ok {
-		return Reported{ID: t.ID}, nil, ErrConflict
+		return Reported{ID: t.ID}, nil, errSettled
 	}
 	a := g.attempts.m[t.ID]
 	if a == nil {

@@ -10,6 +10,7 @@ package guard
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -28,6 +29,12 @@ var (
 	ErrStale      = errors.New("changed meanwhile") // If-Match failed
 )
 
+// What ErrConflict is about.
+var (
+	errSettled   = fmt.Errorf("%w: the outcome of this attempt was reported before", ErrConflict)
+	errOtherBody = fmt.Errorf("%w: this id was used within 24 hours with another body", ErrConflict)
+)
+
 // OverlapError refuses a Block that would cover somebody who must not be
 // blocked.
 type OverlapError struct {
@@ -35,7 +42,15 @@ type OverlapError struct {
 	What string // "trusted", "self_protected", "too_wide"
 }
 
-func (e *OverlapError) Error() string { return "overlaps " + e.What + " " + e.With.String() }
+func (e *OverlapError) Error() string {
+	switch e.What {
+	case "too_wide":
+		return e.With.String() + " is wider than /8 (IPv6 /19)"
+	case "self_protected":
+		return "overlaps " + e.With.String() + ", which protects Warder itself, its proxies and its people"
+	}
+	return "overlaps " + e.With.String() + ", which is " + e.What
+}
 
 // Options are what an engine is made of.
 type Options struct {

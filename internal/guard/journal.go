@@ -139,9 +139,9 @@ type Block struct {
 	EventSeq     int64          `json:"-"`                // of the deciding event
 	Reason       string         `json:"reason,omitempty"` // in words
 	By           string         `json:"by,omitempty"`     // actor of a manual Block
-	From         time.Time      `json:"from"`
-	Until        time.Time      `json:"until,omitzero"` // zero: until lifted
-	Cut          string         `json:"cut,omitempty"`  // why it is shorter than its rule says
+	From         time.Time      `json:"from,omitzero"`    // zero: memory does not keep it
+	Until        time.Time      `json:"until,omitzero"`   // zero: until lifted
+	Cut          string         `json:"cut,omitempty"`    // why it is shorter than its rule says
 	Observed     bool           `json:"observed"`
 	GoodAccounts int            `json:"good_accounts_14d"`
 	Threshold    int            `json:"threshold,omitempty"`

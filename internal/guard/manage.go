@@ -221,11 +221,19 @@ func (g *Guard) addBlock(rec *Record, b *Block, by Actor) {
 	g.flushSessions()
 	rec.Blocks = append(rec.Blocks, b)
 	e := g.ownEvent(warder.Event{Name: warder.IPBlocked, IP: clientOf(b.Subject.IP), Reason: b.Origin, Details: mustJSON(map[string]any{
-		"block": b.ID, "prefix": b.Subject.IP, "until": b.Until, "by": by.Name, "reason": b.Reason,
+		"block": b.ID, "prefix": b.Subject.IP, "until": instantOrNull(b.Until), "by": by.Name, "reason": b.Reason,
 	})}, now)
 	e.BlockID, e.Reference = b.ID, b.Reference
 	rec.Events = append(rec.Events, e)
 	rec.Revoke = append(rec.Revoke, Revoke{Address: b.Subject.IP, Reason: string(warder.Blocked), At: now, By: by.Name})
+}
+
+// instantOrNull keeps the zero time, which means never, out of JSON.
+func instantOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // enforce puts a Block in force.
@@ -342,7 +350,7 @@ func (g *Guard) toLift(l Lift, now time.Time) ([]*Block, error) {
 			return nil, &CoveredError{By: s.block(warder.Subject{IP: at})}
 		}
 	}
-	return nil, ErrNotFound
+	return nil, fmt.Errorf("%w: no block of it is in force", ErrNotFound)
 }
 
 // selectionOf selects the counters of a Block's subject.

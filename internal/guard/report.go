@@ -139,7 +139,7 @@ func (g *Guard) reportOne(app *App, in *Incoming, before map[string]Answer) (Rep
 	if own {
 		if r, ok := g.recent[key]; ok {
 			if !bytes.Equal(r.digest, in.Digest) {
-				return Reported{ID: in.Event.ID, Err: ErrConflict}, nil
+				return Reported{ID: in.Event.ID, Err: errOtherBody}, nil
 			}
 			return r.answer, r.wait
 		}
@@ -167,7 +167,7 @@ func (g *Guard) reportOne(app *App, in *Incoming, before map[string]Answer) (Rep
 
 func repeated(in *Incoming, a Answer) Reported {
 	if !bytes.Equal(a.Digest, in.Digest) {
-		return Reported{ID: in.Event.ID, Err: ErrConflict}
+		return Reported{ID: in.Event.ID, Err: errOtherBody}
 	}
 	r := Reported{ID: in.Event.ID, Severity: a.Severity}
 	if err := json.Unmarshal(a.Answer, &r.Decision); err != nil {
