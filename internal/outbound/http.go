@@ -119,6 +119,11 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := readBody(resp, req.MaxBody)
+	if err == nil {
+		// A server that ends its answer because the time is over has not
+		// given a whole one.
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: read the answer: %w", req.Method, origin(u), stripURL(err))
 	}
