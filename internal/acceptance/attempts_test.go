@@ -230,3 +230,41 @@ func TestUnsettledAttempts(t *testing.T) {
 		t.Errorf("a second settlement: %d, %v", status, err)
 	}
 }
+
+// TestOutcomeIsFinal: whoever was let through to the password check and finds
+// it right is not let in if the address was blocked meanwhile.
+func TestOutcomeIsFinal(t *testing.T) {
+	s := newServer(t)
+	const ip = "203.0.113.41"
+	a, err := s.begin(query{IP: ip, Account: "alice", Wait: 2})
+	if err != nil || a.Attempt == "" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	s.fail(ip, "bob", 5)
+	r, err := s.settle(a.Attempt, outcome{Outcome: "success", Session: "must-not-open"})
+	if err != nil || r.Decision.Action != "block" || r.Decision.Reason != "blocked" {
+		t.Errorf("the right password after the block: %+v, %v", r, err)
+	}
+	if status, err := s.do("POST", "/v1/attempts/"+a.Attempt, outcome{Outcome: "success"}, nil); status != http.StatusConflict {
+		t.Errorf("the same outcome again: %d, %v", status, err)
+	}
+	var open list[struct {
+		Session string `json:"session"`
+	}]
+	s.get("/v1/sessions", &open)
+	if len(open.Items) != 0 {
+		t.Errorf("sessions: %+v", open.Items)
+	}
+	// A token of the time before a restart is still good for its outcome.
+	const other = "203.0.113.42"
+	if a, err = s.begin(query{IP: other, Account: "carol", Wait: 2}); err != nil {
+		t.Fatal(err)
+	}
+	s.restart()
+	if r, err := s.settle(a.Attempt, outcome{Outcome: "failure"}); err != nil || r.Severity != "warning" {
+		t.Errorf("a failure after kill -9: %+v, %v", r, err)
+	}
+	if r := s.fail(other, "carol", 4); r.Decision.Action != "block" {
+		t.Errorf("it was not counted: %+v", r)
+	}
+}

@@ -127,13 +127,6 @@ func newClient(t testing.TB, base, key string) *client {
 	return &client{t: t, base: base, auth: "Bearer " + key, http: &http.Client{Transport: transport, Timeout: 60 * time.Second}}
 }
 
-// as returns the client with another key.
-func (c *client) as(key string) *client {
-	other := *c
-	other.auth = "Bearer " + key
-	return &other
-}
-
 func (c *client) close() { c.http.CloseIdleConnections() }
 
 // do makes one call and reads the answer, whatever its status, into out. It may

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -312,5 +313,74 @@ func TestMailServerDead(t *testing.T) {
 	}
 	if alerts != 1 {
 		t.Errorf("the alert arrived %d times", alerts)
+	}
+}
+
+// TestQueueFull: more is reported than can be kept while nothing can be
+// written. What was taken is stored once afterwards, what was refused is not;
+// nothing is lost in silence.
+func TestQueueFull(t *testing.T) {
+	s := newServer(t)
+	unlock := lockDatabase(t, s)
+	const batch = 1000
+	batches := 72 // more than 64 Ki events
+	var mu sync.Mutex
+	queued, refused := map[string]bool{}, map[string]bool{}
+	inParallel(batches, func(i int) {
+		events := make([]event, batch)
+		for j := range events {
+			events[j] = right(fmt.Sprintf("30.%d.%d.%d", i, j>>8, j&255), fmt.Sprintf("b%d-%d", i, j))
+		}
+		var p struct {
+			problem
+			results
+		}
+		status, err := s.do("POST", "/v1/events", map[string]any{"events": events}, &p)
+		if err != nil || status != http.StatusServiceUnavailable || len(p.Results) != batch {
+			t.Errorf("batch %d: %d, %v, %d results, want 503 with a result for each", i, status, err, len(p.Results))
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for j, r := range p.Results {
+			switch {
+			case r.Error == nil:
+				t.Errorf("%s is acknowledged", events[j].Account)
+			case strings.Contains(r.Error.Detail, "nothing was counted"):
+				refused[events[j].Account] = true
+			default:
+				queued[events[j].Account] = true
+			}
+		}
+	})
+	t.Logf("%d events queued, %d refused, memory %d MiB", len(queued), len(refused), s.memory("VmHWM")>>20)
+	if len(refused) == 0 || len(queued) == 0 || len(queued) > 64<<10 {
+		t.Errorf("%d queued, %d refused", len(queued), len(refused))
+	}
+	unlock()
+	eventually(t, 60*time.Second, "what was queued is stored", func() bool {
+		return s.number("SELECT count(*) FROM events WHERE account LIKE 'b%'") >= len(queued)
+	})
+	s.stop()
+	db := s.openDatabase()
+	defer func() { _ = db.Close() }()
+	rows, err := db.Query("SELECT account FROM events WHERE account LIKE 'b%'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	stored := 0
+	for rows.Next() {
+		var account string
+		if err := rows.Scan(&account); err != nil {
+			t.Fatal(err)
+		}
+		if stored++; !queued[account] {
+			t.Errorf("%s was refused, or is there twice", account)
+		}
+		delete(queued, account)
+	}
+	if err := rows.Err(); err != nil || len(queued) > 0 {
+		t.Errorf("%d stored, %d queued events are lost, %v", stored, len(queued), err)
 	}
 }

@@ -866,6 +866,16 @@ func TestBrokenJournal(t *testing.T) {
 			}
 		}
 		r.want(r.check(attacker), warder.BlockAction, warder.Blocked) // enforced all the same
+		// All events of a call wait together, not one after the other.
+		begun := time.Now()
+		for i, res := range r.Report(context.Background(), r.app, []Incoming{{Event: succeed(attacker, "a")}, {Event: succeed(attacker, "b")}, {Event: succeed(attacker, "c")}}) {
+			if !errors.Is(res.Err, ErrNotDurable) {
+				t.Errorf("event %d of a call: %v, want not durable", i, res.Err)
+			}
+		}
+		if took := time.Since(begun); took != durabilityPatience {
+			t.Errorf("a call was answered after %s, want %s", took, durabilityPatience)
+		}
 		if d := r.Degraded(); len(d) != 1 || d[0].Reason != DegradedStore {
 			t.Errorf("degraded: %+v", d)
 		}

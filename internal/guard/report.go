@@ -38,11 +38,12 @@ func (g *Guard) Report(ctx context.Context, app *App, events []Incoming) []Repor
 			results[i], waits[i] = g.reportOne(app, in, before)
 		}
 	}
-	deadline := time.NewTimer(durabilityPatience)
-	defer deadline.Stop()
+	// A context, because a timer tells only the first who asks that it is over.
+	ctx, cancel := context.WithTimeout(ctx, durabilityPatience)
+	defer cancel()
 	for i, p := range waits {
 		if p != nil {
-			results[i].Err = await(ctx, p, deadline.C)
+			results[i].Err = await(ctx, p, nil)
 		}
 	}
 	return results
