@@ -40,6 +40,7 @@ type plan struct {
 	branches []where // each walks an index; at least one
 	narrow   *where  // condition on rollups that finds the quarter hours with matches
 	none     bool    // nothing can match
+	from, to int64   // from <= time < to; 0: open
 }
 
 // Conditions that only filter are written so that no index is chosen for them:
@@ -135,12 +136,7 @@ func (d *DB) plan(ctx context.Context, f EventFilter) (*plan, error) {
 	if len(p.branches) == 0 {
 		p.branches = []where{driver}
 	}
-	if !f.From.IsZero() {
-		p.common.add("time >= ?", micros(f.From))
-	}
-	if !f.To.IsZero() {
-		p.common.add("time < ?", micros(f.To))
-	}
+	p.from, p.to = micros(f.From), micros(f.To)
 	return p, nil
 }
 
@@ -368,13 +364,7 @@ func (d *DB) merge(ctx context.Context, p *plan, c *cursor, n int, from, to int6
 	var out []guard.Event
 	for i := range p.branches {
 		w := p.branches[i].join(&p.common)
-		if c != nil {
-			w.add("time <= ?", c.A)
-			w.add("time < ? OR seq < ?", c.A, c.B)
-		}
-		if to != 0 {
-			w.add("time >= ? AND time < ?", from, to)
-		}
+		p.between(w, c, from, to)
 		query, args := w.query("SELECT "+eventColumns+" FROM events", "ORDER BY time DESC, seq DESC LIMIT ?", n)
 		err := d.read(ctx, query, args,
 			func(scan func(...any) error) error {
@@ -397,6 +387,27 @@ func (d *DB) merge(ctx context.Context, p *plan, c *cursor, n int, from, to int6
 		})
 	}
 	return out[:min(n, len(out))], nil
+}
+
+// between limits the time to what the filter, the cursor and a span allow. One
+// condition for each end: an index is entered by one only.
+func (p *plan) between(w *where, c *cursor, from, to int64) {
+	from = max(from, p.from)
+	if p.to != 0 && (to == 0 || p.to < to) {
+		to = p.to
+	}
+	if c != nil {
+		if to == 0 || c.A < to {
+			to = c.A + 1
+		}
+		w.add("(time + 0) < ? OR seq < ?", c.A, c.B)
+	}
+	if from != 0 {
+		w.add("time >= ?", from)
+	}
+	if to != 0 {
+		w.add("time < ?", to)
+	}
 }
 
 func eventCursor(e *guard.Event) cursor {

@@ -246,8 +246,7 @@ func TestLockedDatabase(t *testing.T) {
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("got %v, want ErrLocked", err)
 	}
-	var refused *guard.RefusedError
-	if errors.As(err, &refused) {
+	if errors.Is(err, guard.ErrRecordRefused) {
 		t.Error("a lock is no reason to refuse a record")
 	}
 	if took := time.Since(began); took > 5*time.Second {

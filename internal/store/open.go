@@ -37,6 +37,9 @@ type DB struct {
 	readDB *sql.DB
 	pool   *sql.DB // of the one writing connection
 
+	readsMu sync.Mutex
+	reads   map[string]*sql.Stmt // see read
+
 	turn    chan struct{} // holds one token: whose turn it is to write
 	w       *sql.Conn
 	stmts   map[string]*sql.Stmt // prepared on w; used by the holder of the turn
@@ -68,6 +71,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	d := &DB{
 		path: o.Path, log: o.Logger, key: append([]byte(nil), o.AuditKey...),
 		turn: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt),
+		reads: make(map[string]*sql.Stmt),
 	}
 	d.turn <- struct{}{}
 	if err := d.open(ctx, o); err != nil {
@@ -234,6 +238,11 @@ func (d *DB) Close() error {
 		for _, s := range d.stmts {
 			_ = s.Close()
 		}
+		d.readsMu.Lock()
+		for _, s := range d.reads {
+			_ = s.Close()
+		}
+		d.readsMu.Unlock()
 		if d.readDB != nil {
 			err = d.readDB.Close()
 		}
@@ -257,8 +266,7 @@ func (d *DB) SchemaVersion(ctx context.Context) (int64, error) {
 
 // code is SQLite's result code of an error; 0 if it is not one of SQLite's.
 func code(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()
 	}
 	return 0

@@ -130,16 +130,10 @@ func (w *where) join(b *where) *where {
 // query completes a statement: its head, the conditions, and the tail, in which
 // each ? stands for one of more.
 func (w *where) query(head, tail string, more ...any) (string, []any) {
-	text := head
-	for i, part := range w.parts {
-		if i == 0 {
-			text += " WHERE "
-		} else {
-			text += " AND "
-		}
-		text += part
+	if len(w.parts) > 0 {
+		head += " WHERE " + strings.Join(w.parts, " AND ")
 	}
-	pieces := strings.Split(text+" "+tail, "?")
+	pieces := strings.Split(head+" "+tail, "?")
 	var out strings.Builder
 	for i, piece := range pieces {
 		if i > 0 {

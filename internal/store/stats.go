@@ -45,7 +45,7 @@ type (
 		today                 dayDelta
 		older                 map[int64]*dayDelta
 	}
-	dayDelta   struct{ events, bad, failed, last int64 }
+	dayDelta   struct{ bad, failed, last int64 }
 	accountKey struct{ name, realm string }
 	// accountDelta also remembers what an account did last.
 	accountDelta struct {

@@ -66,39 +66,42 @@ func (q TrendQuery) starts() []time.Time {
 // filter's own times are not used.
 func (d *DB) Trend(ctx context.Context, f EventFilter, q TrendQuery) ([]Bucket, error) {
 	starts := q.starts()
-	f.From, f.To = starts[0], starts[len(starts)-1]
 	out := make([]Bucket, len(starts)-1)
-	edges := make([]int64, len(out))
 	for i := range out {
 		out[i].Time = starts[i]
-		edges[i] = micros(starts[i])
 	}
-	err := d.counts(ctx, f, "quarter, severity", func(scan func(...any) error) error {
-		var at, severity, n int64
-		if err := scan(&at, &severity, &n); err != nil {
-			return err
+	// Buckets of one length are counted in one query. Only where a clock
+	// changes is a day longer or shorter.
+	for first := 0; first < len(out); {
+		begin, length := micros(starts[first]), micros(starts[first+1])-micros(starts[first])
+		end := first + 1
+		for end < len(out) && micros(starts[end+1])-micros(starts[end]) == length {
+			end++
 		}
-		i, exact := slices.BinarySearch(edges, at)
-		if !exact {
-			i--
-		}
-		if i < 0 {
+		f.From, f.To = starts[first], starts[end]
+		slots := grouping{"(bucket - ?) / ?, severity", "(time - ?) / ?, severity", "1, 2", []any{begin, length}}
+		err := d.counts(ctx, f, slots, func(scan func(...any) error) error {
+			var i, severity, n int64
+			if err := scan(&i, &severity, &n); err != nil {
+				return err
+			}
+			b := &out[min(max(first+int(i), first), end-1)]
+			switch warder.Severity(severity) {
+			case warder.Info:
+				b.Info += n
+			case warder.Warning:
+				b.Warning += n
+			case warder.High:
+				b.High += n
+			case warder.Critical:
+				b.Critical += n
+			}
 			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("count trend: %w", err)
 		}
-		switch b := &out[i]; warder.Severity(severity) {
-		case warder.Info:
-			b.Info += n
-		case warder.Warning:
-			b.Warning += n
-		case warder.High:
-			b.High += n
-		case warder.Critical:
-			b.Critical += n
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count trend: %w", err)
+		first = end
 	}
 	return out, nil
 }
@@ -106,7 +109,7 @@ func (d *DB) Trend(ctx context.Context, f EventFilter, q TrendQuery) ([]Bucket, 
 // Types counts events by name, most frequent first.
 func (d *DB) Types(ctx context.Context, f EventFilter) ([]Count, error) {
 	out := []Count{}
-	err := d.counts(ctx, f, "name", func(scan func(...any) error) error {
+	err := d.counts(ctx, f, byName, func(scan func(...any) error) error {
 		var c Count
 		err := scan(&c.Name, &c.Count)
 		out = append(out, c)
@@ -133,7 +136,7 @@ const countLimit = 100_000
 
 // counts groups events, by the rollups where the filter allows it. Statistics
 // begin where they were restarted.
-func (d *DB) counts(ctx context.Context, f EventFilter, group string, each func(scan func(...any) error) error) error {
+func (d *DB) counts(ctx context.Context, f EventFilter, group grouping, each func(scan func(...any) error) error) error {
 	shown, err := d.shown(ctx)
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (d *DB) counts(ctx context.Context, f EventFilter, group string, each func(
 		f.From = shown
 	}
 	if f.IP.IsValid() || f.Account != "" || f.Rule != "" || f.Q != "" {
-		return d.countEvents(ctx, f, group, each)
+		return d.countEvents(ctx, f, group, countLimit, each)
 	}
 	w := &where{}
 	if !f.From.IsZero() {
@@ -161,19 +164,27 @@ func (d *DB) counts(ctx context.Context, f EventFilter, group string, each func(
 	if len(f.Severities) > 0 {
 		w.in("severity", anys(f.Severities))
 	}
-	query, args := w.query("SELECT "+groups[group].rollup+", sum(n) FROM rollups", "GROUP BY "+groups[group].rollup)
-	return d.read(ctx, query, args, each)
+	query, args := w.query("SELECT "+group.rollup+", sum(n) FROM rollups", "GROUP BY "+group.by)
+	return d.read(ctx, query, slices.Concat(group.args, args), each)
 }
 
-// groups are the ways to group, as rollups and as events have them.
-var groups = map[string]struct{ rollup, event string }{
-	"quarter, severity": {"bucket, severity", fmt.Sprintf("time - time %% %d, severity", usPerBucket)},
-	"name":              {"name", "name"},
-	"severity":          {"severity", "severity"},
-	"address":           {"", "address"}, // of events only
+// grouping is a way to group: what to select of rollups and of events, which of
+// the columns to group by, and the arguments of what is selected.
+type grouping struct {
+	rollup, event, by string
+	args              []any
 }
 
-func (d *DB) countEvents(ctx context.Context, f EventFilter, group string, each func(scan func(...any) error) error) error {
+var (
+	byName     = grouping{"name", "name", "1", nil}
+	bySeverity = grouping{"severity", "severity", "1", nil}
+	byAddress  = grouping{"", "address", "1", nil}
+)
+
+// countEvents groups the latest events of a filter, at most limit of them.
+func (d *DB) countEvents(ctx context.Context, f EventFilter, group grouping, limit int,
+	each func(scan func(...any) error) error,
+) error {
 	p, err := d.plan(ctx, f)
 	if err != nil || p.none {
 		return err
@@ -181,9 +192,10 @@ func (d *DB) countEvents(ctx context.Context, f EventFilter, group string, each 
 	// Filters other than by name and severity make one branch.
 	for i := range p.branches {
 		w := p.branches[i].join(&p.common)
-		inner, args := w.query("SELECT time, name, severity, address FROM events", "ORDER BY time DESC, seq DESC LIMIT ?", countLimit)
-		g := groups[group].event
-		if err := d.read(ctx, "SELECT "+g+", count(*) FROM ("+inner+") AS some GROUP BY "+g, args, each); err != nil {
+		p.between(w, nil, 0, 0)
+		query, args := w.query("SELECT "+group.event+", count(*) FROM (SELECT time, name, severity, address FROM events",
+			"ORDER BY time DESC, seq DESC LIMIT ?) AS some GROUP BY "+group.by, limit)
+		if err := d.read(ctx, query, slices.Concat(group.args, args), each); err != nil {
 			return err
 		}
 	}
@@ -208,12 +220,15 @@ type Attacker struct {
 
 // attackersPerDay is how many addresses of each day are candidates for the list
 // of attackers, see Attackers.
-const attackersPerDay = 200
+const attackersPerDay = 100
+
+// typeLimit is how many of an attacker's latest events are counted by name.
+const typeLimit = 10_000
 
 // Attackers returns the addresses with the most events of severity warning and
 // above, most first, at most 100. Days are counted whole. Candidates are the
 // worst addresses of each day, so an address can be missed only if it is on no
-// day among the worst 200.
+// day among the worst 100. Types are those of its latest 10,000 events.
 func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit int) ([]Attacker, error) {
 	limit = min(max(limit, 1), 100)
 	shown, err := d.shown(ctx)
@@ -237,7 +252,7 @@ func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit 
 		a := Attacker{IP: bytesKey(c.address[:]), Count: c.n, LastSeen: instant(c.last), Types: map[string]int64{}}
 		only := f
 		only.IP = a.IP
-		if err := d.countEvents(ctx, only, "name", func(scan func(...any) error) error {
+		if err := d.countEvents(ctx, only, byName, typeLimit, func(scan func(...any) error) error {
 			var name string
 			var n int64
 			err := scan(&name, &n)
@@ -299,7 +314,7 @@ func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) (
 	slices.SortFunc(list, worst)
 	// What is known of a candidate so far is a lower bound; its whole sum costs
 	// a look-up, so only the best are completed.
-	list = list[:min(len(list), 500)]
+	list = list[:min(len(list), 200)]
 	for i := range list {
 		c := &list[i]
 		if err := d.readDB.QueryRowContext(ctx, `SELECT coalesce(sum(bad), 0), coalesce(max(last), 0) FROM (
@@ -320,7 +335,7 @@ func (d *DB) counted(ctx context.Context, f EventFilter) ([]candidate, error) {
 		f.Severities = []warder.Severity{warder.Warning, warder.High, warder.Critical}
 	}
 	seen := make(map[address]int64)
-	err := d.countEvents(ctx, f, "address", func(scan func(...any) error) error {
+	err := d.countEvents(ctx, f, byAddress, countLimit, func(scan func(...any) error) error {
 		var a []byte
 		var n int64
 		err := scan(&a, &n)
@@ -382,7 +397,7 @@ type Summary struct {
 // Summary counts what the dashboard shows first.
 func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary, error) {
 	var s Summary
-	err := d.counts(ctx, f, "severity", func(scan func(...any) error) error {
+	err := d.counts(ctx, f, bySeverity, func(scan func(...any) error) error {
 		var severity, n int64
 		if err := scan(&severity, &n); err != nil {
 			return err

@@ -144,8 +144,42 @@ func each(rows *sql.Rows, err error, f func(scan func(...any) error) error) erro
 	return translate(rows.Err())
 }
 
+// maxReads bounds the cache of prepared queries. Their texts are few; lists of
+// names of many lengths are what makes more.
+const maxReads = 256
+
 // read runs a query on a reading connection.
 func (d *DB) read(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
-	rows, err := d.readDB.QueryContext(ctx, query, args...)
+	s, err := d.prepared(ctx, query)
+	if err != nil {
+		return translate(err)
+	}
+	if s == nil {
+		rows, err := d.readDB.QueryContext(ctx, query, args...)
+		return each(rows, err, f)
+	}
+	rows, err := s.QueryContext(ctx, args...)
 	return each(rows, err, f)
+}
+
+// prepared returns the prepared query, or nil if there is no room for it.
+func (d *DB) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	d.readsMu.Lock()
+	s, full := d.reads[query], len(d.reads) >= maxReads
+	d.readsMu.Unlock()
+	if s != nil || full {
+		return s, nil
+	}
+	s, err := d.readDB.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	d.readsMu.Lock()
+	defer d.readsMu.Unlock()
+	if other := d.reads[query]; other != nil {
+		_ = s.Close()
+		return other, nil
+	}
+	d.reads[query] = s
+	return s, nil
 }
