@@ -106,7 +106,7 @@ func (g *Guard) decide(f *inForce, q *Query, now time.Time) finding {
 			best = g.remembered(f, q.IP, best)
 		}
 	}
-	if g.demands.n.Load() > 0 || best.action == warder.Challenge || best.action == warder.MFA {
+	if g.demands.mayConcern(q) || best.action == warder.Challenge || best.action == warder.MFA {
 		best = g.demanded(f, q, best, now)
 	}
 	return best

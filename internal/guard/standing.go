@@ -231,12 +231,20 @@ func (t *blockTable) longest(a netip.Addr, now int64) (*stand, netip.Prefix) {
 	return best, at
 }
 
-// demandTable holds the standing Demands, by subject. Reading takes a read
-// lock, and none while there are no Demands.
+// demandTable holds the standing Demands, by subject. Whether a request may be
+// concerned by any is found without a lock.
 type demandTable struct {
 	mu sync.RWMutex // guards m
 	m  map[warder.Subject][]*Demand
 	n  atomic.Int64
+
+	addresses prefix.Table[struct{}] // of the subjects that are an address and nothing else
+	others    atomic.Int64           // Demands with other subjects
+}
+
+// mayConcern is false if no Demand stands against a request.
+func (t *demandTable) mayConcern(q *Query) bool {
+	return t.others.Load() > 0 && (q.Account != "" || q.Realm != "") || q.IP.IsValid() && t.addresses.Contains(q.IP)
 }
 
 func newDemandTable() *demandTable {
@@ -248,6 +256,11 @@ func (t *demandTable) add(d *Demand) {
 	defer t.mu.Unlock()
 	t.m[d.Subject] = append(slices.Clip(t.m[d.Subject]), d)
 	t.n.Add(1)
+	if byAddress(d.Subject) {
+		t.addresses.Set(d.Subject.IP, struct{}{})
+	} else {
+		t.others.Add(1)
+	}
 }
 
 func (t *demandTable) remove(d *Demand) {
@@ -255,9 +268,16 @@ func (t *demandTable) remove(d *Demand) {
 	defer t.mu.Unlock()
 	before := t.m[d.Subject]
 	rest := slices.DeleteFunc(slices.Clone(before), func(o *Demand) bool { return o.ID == d.ID })
-	t.n.Add(int64(len(rest) - len(before)))
+	gone := int64(len(before) - len(rest))
+	t.n.Add(-gone)
+	if !byAddress(d.Subject) {
+		t.others.Add(-gone)
+	}
 	if len(rest) == 0 {
 		delete(t.m, d.Subject)
+		if byAddress(d.Subject) {
+			t.addresses.Delete(d.Subject.IP)
+		}
 	} else {
 		t.m[d.Subject] = rest
 	}
