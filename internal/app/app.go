@@ -152,7 +152,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, fmt.Errorf("make the engine: %w", err)
 	}
 	a.feeds.guard = a.guard
-	if err := a.guard.Load(ctx); err != nil {
+	if err := leanly(func() error { return a.guard.Load(ctx) }); err != nil {
 		return nil, fmt.Errorf("load the engine: %w", err)
 	}
 

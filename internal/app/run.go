@@ -56,6 +56,7 @@ func (a *App) Run(ctx context.Context) error {
 		run("wake the alert sender", a.wakeSender)
 		run("providers", a.feeds.Run)
 		run("retention", a.retain)
+		run("memory", tuneGC)
 	}
 	apiCtx, stopAPI := context.WithCancel(gctx)
 	defer stopAPI()

@@ -98,12 +98,13 @@ func (g *Guard) refused(q *Query, found finding, now time.Time) {
 	}
 	if s := found.stand; s != nil {
 		n := now.UnixNano()
-		s.lastHit.Store(n)
-		if s.hits.Add(1) == 1 {
+		k := s.strikes()
+		k.lastHit.Store(n)
+		if k.hits.Add(1) == 1 {
 			g.noteHit(s)
 		}
-		last := s.lastTold.Load()
-		if n-last < int64(tellEvery) || !s.lastTold.CompareAndSwap(last, n) {
+		last := k.lastTold.Load()
+		if n-last < int64(tellEvery) || !k.lastTold.CompareAndSwap(last, n) {
 			return
 		}
 	} else if !g.tellRefusal(q, found, now) {
@@ -146,7 +147,7 @@ func (g *Guard) noteHit(s *stand) {
 	if len(g.hit) < 1<<16 {
 		g.hit = append(g.hit, s)
 	} else {
-		s.hits.Store(0)
+		s.strikes().hits.Store(0)
 	}
 }
 
@@ -160,7 +161,8 @@ func (g *Guard) flushHits() {
 		n := min(len(stands), 1024)
 		rec := &Record{BlockHits: make([]BlockHits, 0, n)}
 		for _, s := range stands[:n] {
-			rec.BlockHits = append(rec.BlockHits, BlockHits{ID: s.ID(), N: s.hits.Swap(0), Last: time.Unix(0, s.lastHit.Load()).UTC()})
+			k := s.strikes()
+			rec.BlockHits = append(rec.BlockHits, BlockHits{ID: s.ID(), N: k.hits.Swap(0), Last: time.Unix(0, k.lastHit.Load()).UTC()})
 		}
 		stands = stands[n:]
 		g.queue.add(rec, nil, false)

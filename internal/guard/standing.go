@@ -13,7 +13,6 @@ import (
 
 // stand is a live Block as memory keeps it: small, since there may be a
 // million. The rest of a Block is read from the journal when somebody asks.
-// Only hits, lastHit and lastTold change after it was published.
 type stand struct {
 	next *stand // another Block of the same subject
 
@@ -22,9 +21,23 @@ type stand struct {
 	until int64     // Unix nanoseconds; 0 = until lifted
 	why   *standWhy // shared by all Blocks of the same rule and origin
 
+	struck atomic.Pointer[strikes] // nil: it has refused nobody; changes after it was published
+}
+
+// strikes are the refusals of a Block. Few Blocks of many ever have any.
+type strikes struct {
 	hits     atomic.Int64 // since the last journaled count
 	lastHit  atomic.Int64 // Unix nanoseconds
 	lastTold atomic.Int64 // when a refused request last became an event
+}
+
+func (s *stand) strikes() *strikes {
+	for {
+		if k := s.struck.Load(); k != nil {
+			return k
+		}
+		s.struck.CompareAndSwap(nil, new(strikes))
+	}
 }
 
 // standWhy is where a Block comes from.
@@ -85,7 +98,9 @@ func (s *stand) without(id string) *stand {
 	}
 	c := &stand{next: rest, id: s.id, ref: s.ref, until: s.until, why: s.why}
 	// Hits not yet journaled stay with s, which the list of hits points to.
-	c.lastTold.Store(s.lastTold.Load())
+	if k := s.struck.Load(); k != nil {
+		c.strikes().lastTold.Store(k.lastTold.Load())
+	}
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,25 +123,46 @@ func lock(ctx context.Context, path string, d time.Duration) error {
 	return errors.Join(err, db.Close())
 }
 
-// seedBlocks writes permanent Blocks as crossings of a rule leave them, each of
-// another address.
-func seedBlocks(ctx context.Context, path string, n int) error {
+// seedBlocks multiplies the one Block of a database: so many, permanent, as
+// crossings of a rule leave them, each of another address.
+func seedBlocks(ctx context.Context, path string, n int) (err error) {
 	db, err := openBare(ctx, path)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	rows, err := db.conn.QueryContext(ctx, "SELECT * FROM blocks LIMIT 0")
+	if err != nil {
+		return err
+	}
+	columns, err := rows.Columns()
+	if err := errors.Join(err, rows.Close()); err != nil {
+		return err
+	}
+	values := slices.Clone(columns)
+	for i, c := range columns {
+		switch c {
+		case "n":
+			values[i] = "1000 + i"
+		case "id":
+			values[i] = "printf('%016X', i)"
+		case "reference":
+			values[i] = "printf('%04X-%04X', i / 65536, i % 65536)"
+		case "ip_first", "ip_last":
+			values[i] = "unhex(printf('00000000000000000000FFFF%08X', 184549376 + i * 509))"
+		case "origin":
+			values[i] = "'rule'"
+		case "rule":
+			values[i] = "'sign_in'"
+		case "from_at":
+			values[i] = "from_at + i"
+		}
+	}
 	const step = 250_000
 	for from := 0; from < n && err == nil; from += step {
-		err = db.exec(ctx, `WITH RECURSIVE c (i) AS (SELECT ? UNION ALL SELECT i + 1 FROM c WHERE i + 1 < ?)
-			INSERT INTO blocks (id, reference, ip_first, ip_last, account, source, realm, session, origin, rule, event,
-				event_seq, reason, made_by, from_at, until_at, cut, observed, good, threshold, span, lifted_at, ended_at,
-				lifted_by, verdict, lift_reason, hits, last_hit, reviewed_by, reviewed_at, note)
-			SELECT printf('%016X', i), printf('%04X-%04X', i / 65536, i % 65536),
-				unhex(printf('00000000000000000000FFFF%08X', 184549376 + i * 509)),
-				unhex(printf('00000000000000000000FFFF%08X', 184549376 + i * 509)),
-				'', '', '', '', 'rule', 'sign_in', 'USER_LOGIN_FAILURE', i, '5 failures in one hour', '',
-				1700000000000000 + i, 0, '', 0, 0, 5, 3600, 0, 0, '', '', '', 0, 0, '', 0, ''
-			FROM c`, from, min(from+step, n))
+		err = db.exec(ctx, "WITH RECURSIVE c (i) AS (SELECT ? UNION ALL SELECT i + 1 FROM c WHERE i + 1 < ?) INSERT INTO blocks ("+
+			strings.Join(columns, ", ")+") SELECT "+strings.Join(values, ", ")+" FROM c, (SELECT * FROM blocks WHERE n < 1000 LIMIT 1)",
+			from, min(from+step, n))
 	}
-	return errors.Join(err, db.Close())
+	return err
 }

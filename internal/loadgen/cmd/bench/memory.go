@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -27,6 +28,9 @@ func millionRow(ctx context.Context, b *bench) (_ []figure, err error) {
 		return nil, err
 	}
 	const n = 1_000_000
+	if out, err := exec.CommandContext(ctx, b.warder, "block", "--data", dir, "203.0.113.77", "--reason", "bench").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("block an address: %w\n%s", err, out)
+	}
 	if err := seedBlocks(ctx, filepath.Join(dir, "warder.db"), n); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,11 @@
+package app
+
+import "testing"
+
+func TestGarbageIsBounded(t *testing.T) {
+	for live, want := range map[uint64]int{0: 100, 10 << 20: 100, 48 << 20: 100, 96 << 20: 50, 160 << 20: 30, 1 << 30: 25} {
+		if got := gcPercent(live); got != want {
+			t.Errorf("with %d MiB in use: %d %%, want %d %%", live>>20, got, want)
+		}
+	}
+}
