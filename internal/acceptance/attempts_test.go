@@ -248,12 +248,11 @@ func TestOutcomeIsFinal(t *testing.T) {
 	if status, err := s.do("POST", "/v1/attempts/"+a.Attempt, outcome{Outcome: "success"}, nil); status != http.StatusConflict {
 		t.Errorf("the same outcome again: %d, %v", status, err)
 	}
-	var open list[struct {
-		Session string `json:"session"`
-	}]
-	s.get("/v1/sessions", &open)
-	if len(open.Items) != 0 {
-		t.Errorf("sessions: %+v", open.Items)
+	// An application that opens the session nevertheless is told to end it.
+	var ended revocations
+	s.get("/v1/sessions/revocations?wait=10", &ended)
+	if len(ended.Items) != 1 || ended.Items[0].Session != "must-not-open" {
+		t.Errorf("revocations: %+v", ended)
 	}
 	// A token of the time before a restart is still good for its outcome.
 	const other = "203.0.113.42"
