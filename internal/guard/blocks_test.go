@@ -1,0 +1,156 @@
+package guard
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warderhq/warder"
+)
+
+// SEMANTICS 3: by device, or by address where the application tells no device,
+// for 90 days.
+func TestKnownSourceByDeviceLong(t *testing.T) {
+	bubble(t, rules("cooling_period: 0"), func(r *rig) {
+		e := succeed("203.0.113.5", "alice")
+		e.Device = "phone"
+		r.report(e)
+		known := func(ip, account, device string) bool {
+			return r.Explain(Query{IP: addr(ip), Account: account, Realm: "user", Device: device}).Known
+		}
+		for _, tt := range []struct {
+			ip, account, device string
+			want                bool
+		}{
+			{"203.0.113.5", "alice", "phone", true},
+			{"198.51.100.9", "ALICE ", "phone", true},
+			{"203.0.113.5", "alice", "", true},
+			{"203.0.113.5", "alice", "tablet", false},
+			{"198.51.100.9", "alice", "", false},
+			{"203.0.113.5", "bob", "phone", false},
+		} {
+			if got := known(tt.ip, tt.account, tt.device); got != tt.want {
+				t.Errorf("%+v: known %t", tt, got)
+			}
+		}
+		time.Sleep(90*24*time.Hour - time.Minute)
+		if !known("198.51.100.9", "alice", "phone") {
+			t.Error("forgotten before 90 days")
+		}
+		time.Sleep(2 * time.Minute)
+		if known("198.51.100.9", "alice", "phone") {
+			t.Error("known after 90 days")
+		}
+	})
+}
+
+// The table of known sources has a bound; whoever is forgotten is unknown.
+func TestAgingIsBounded(t *testing.T) {
+	a := newAging(100)
+	at := time.Unix(1e9, 0)
+	for i := range 10_000 {
+		a.put(digestOf(string(rune(i))), at.Add(time.Duration(i)*time.Second))
+	}
+	if len(a.m) > 100 {
+		t.Errorf("%d entries of 100", len(a.m))
+	}
+	if !a.after(digestOf(string(rune(9999))), at) {
+		t.Error("the newest entry is gone")
+	}
+}
+
+// SEMANTICS 32: an automatic and a manual Block of one address stand apart, and
+// a second automatic one does not join the first.
+func TestManualAndAutomaticBlocksStandApart(t *testing.T) {
+	bubble(t, rules("cooling_period: 600"), func(r *rig) {
+		q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}
+		late := r.begin(q)
+		for range 5 {
+			r.report(fail(attacker, "bob"))
+		}
+		r.settle(late, warder.Failure)
+		automatic := r.check(attacker)
+		if _, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: warder.AddressKey(addr(attacker)), Duration: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		manual := r.check(attacker)
+		if manual.BlockID == automatic.BlockID {
+			t.Fatal("the longer block is not the one reported")
+		}
+		r.liftID(manual.BlockID)
+		if d := r.check(attacker); d.BlockID != automatic.BlockID {
+			t.Errorf("lifting the manual block left %+v", d)
+		}
+		if _, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: warder.AddressKey(addr(attacker)), Duration: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		r.liftID(automatic.BlockID)
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+		r.lift(attacker, VerdictResolved)
+		r.want(r.check(attacker), warder.Allow, warder.OK)
+		if blocks, _, _ := r.j.counts(); blocks != 3 {
+			t.Errorf("%d rows, want one automatic and two manual", blocks)
+		}
+	})
+	// A block of the policy is lifted with the others.
+	bubble(t, rules("cooling_period: 0"), func(r *rig) {
+		r.setPolicy(rules("cooling_period: 0") + "blocked: [{ip: 203.0.113.66, reason: known}]\n")
+		for range 2 {
+			if _, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: netip.MustParsePrefix("203.0.113.66/32")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.lift(attacker, VerdictResolved)
+		r.want(r.check(attacker), warder.Allow, warder.OK)
+	})
+}
+
+// SEMANTICS 7.
+func TestHitsStandAtTheirOwnTime(t *testing.T) {
+	bubble(t, rules("cooling_period: 0"), func(r *rig) {
+		level := func() int { return r.Explain(Query{IP: addr(attacker)}).Counters[0].Count }
+		e := fail(attacker, "alice")
+		e.Time = r.now().Add(-time.Hour)
+		if res := r.report(e); res.Severity != warder.Warning || level() != 0 {
+			t.Errorf("an event older than the window: severity %s, counted %d", res.Severity, level())
+		}
+		e.Time = r.now().Add(-50 * time.Minute)
+		r.report(e)
+		e.Time = r.now().Add(4 * time.Minute) // counts from its arrival
+		r.report(e)
+		if level() != 2 {
+			t.Fatalf("counted %d, want 2", level())
+		}
+		time.Sleep(10*time.Minute + time.Second)
+		if level() != 1 {
+			t.Errorf("an hour after the first it counts %d, want 1", level())
+		}
+		time.Sleep(50 * time.Minute)
+		if level() != 0 {
+			t.Errorf("an hour after its arrival it counts %d, want 0", level())
+		}
+		if n := len(r.j.named("USER_LOGIN_FAILURE")); n != 3 {
+			t.Errorf("%d events stored, want 3", n)
+		}
+	})
+}
+
+// SEMANTICS 17, 48: the step of an escalation outlives a restart.
+func TestEscalationSurvivesRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newMemJournal()
+		for _, seconds := range []int64{10, 100, 1000, 1000} {
+			r := newRig(t, j, rules("escalate: [10, 100, 1000]"))
+			for range 5 {
+				r.report(fail(attacker, "alice"))
+			}
+			if d := r.check(attacker); d.RetryAfter == nil || *d.RetryAfter != seconds {
+				t.Fatalf("decision %+v, want a block of %d s", d, seconds)
+			}
+			time.Sleep(time.Duration(seconds)*time.Second + time.Second)
+			r.stop()
+		}
+	})
+}

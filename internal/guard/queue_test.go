@@ -1,0 +1,111 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warderhq/warder"
+)
+
+// SEMANTICS 45: what arrives while one commit runs is the next, and what it
+// decides acts before that.
+func TestCommitsGather(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		stuck := make(chan struct{})
+		r.j.set(func() { r.j.stuck = stuck })
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				res := r.Report(context.Background(), r.app, []Incoming{{Event: fail(fmt.Sprintf("198.51.100.%d", i%50), "alice")}})[0]
+				if res.Err != nil {
+					t.Errorf("event %d: %v", i, res.Err)
+				}
+			})
+		}
+		for range 5 {
+			wg.Go(func() { r.Report(context.Background(), r.app, []Incoming{{Event: fail(attacker, "alice")}}) })
+		}
+		synctest.Wait()
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+		if blocks, alerts, _ := r.j.counts(); blocks != 0 || alerts != 0 {
+			t.Error("announced before its commit")
+		}
+		records, cancel := r.Subscribe()
+		defer cancel()
+		before := r.j.peek().commits
+		r.j.set(func() { r.j.stuck = nil })
+		close(stuck)
+		wg.Wait()
+		if n := r.j.peek().commits - before; n > 2 {
+			t.Errorf("105 events took %d commits, want 2", n)
+		}
+		synctest.Wait()
+		blocks := 0
+		for len(records) > 0 {
+			blocks += len((<-records).Blocks)
+		}
+		if blocks != 1 {
+			t.Errorf("%d blocks announced after the commit, want 1", blocks)
+		}
+	})
+}
+
+// SEMANTICS 46: a full queue refuses events before they count; settlements
+// count, and a crossing is durable afterwards.
+func TestFullQueue(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		var attempts []Attempt
+		q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}
+		for range 5 {
+			attempts = append(attempts, r.begin(q))
+		}
+		r.j.set(func() { r.j.broken = errDisk })
+		// With large records first, so that the test is quick.
+		fill := func(force bool) {
+			for _, size := range []int{1 << 20, 1 << 10, 1} {
+				for ok := true; ok; {
+					_, ok = r.queue.add(&Record{Policy: &Revision{Document: make([]byte, size)}}, nil, force)
+				}
+			}
+		}
+		fill(false)
+		r.queue.add(&Record{Policy: &Revision{Document: make([]byte, 1<<20)}}, nil, true)
+		in := Incoming{Event: fail("198.51.100.7", "bob"), Digest: []byte("d")}
+		in.Event.ID = "later"
+		r.j.set(func() { r.j.broken = nil; r.j.stuck = make(chan struct{}) })
+		res := r.Report(context.Background(), r.app, []Incoming{in})[0]
+		if !errors.Is(res.Err, ErrBusy) {
+			t.Fatalf("an event for a full queue: %v, want busy", res.Err)
+		}
+		if n := r.Explain(Query{IP: addr("198.51.100.7")}).Counters[0].Count; n != 0 {
+			t.Errorf("it counted %d all the same", n)
+		}
+		if err := r.ClearCounters(context.Background(), Actor{Name: "test"}, ClearRequest{}); !errors.Is(err, ErrBusy) {
+			t.Errorf("a change without its audit row: %v, want busy", err)
+		}
+		fill(true) // as settlements would
+		for _, a := range attempts {
+			_, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Failure})
+			if !errors.Is(err, ErrNotDurable) {
+				t.Errorf("settlement: %v, want not durable", err)
+			}
+		}
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+		if n := r.Stats().Unjournaled; n != 4 {
+			t.Errorf("%d settlements shown as not journaled, want 4", n)
+		}
+		r.j.set(func() { close(r.j.stuck); r.j.stuck = nil })
+		time.Sleep(5 * time.Second)
+		if blocks, alerts, audits := r.j.counts(); blocks != 1 || alerts != 1 || audits != 1 {
+			t.Errorf("%d blocks, %d alerts, %d audit rows afterwards, want one of each", blocks, alerts, audits)
+		}
+		if res := r.Report(context.Background(), r.app, []Incoming{in})[0]; res.Err != nil {
+			t.Errorf("the event again: %v", res.Err)
+		}
+	})
+}
