@@ -167,6 +167,9 @@ func (d *DB) writeAnchor() {
 	f, err := os.OpenFile(d.anchorPath(), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
 		_, err = f.WriteAt([]byte(line), 0)
+		if d.head.seq <= 1 { // so that a new file is never found empty
+			err = errors.Join(err, f.Sync(), syncDir(d.path))
+		}
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {

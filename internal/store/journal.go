@@ -22,6 +22,7 @@ const (
 	metaShown  = "shown" // start of the statistics
 	// metaRevoked is the number of the last revocation that retention deleted.
 	metaRevoked = "revoked_gone"
+	metaProbe   = "probe" // see Writable
 )
 
 // Commit implements guard.Journal. Besides the rows themselves it keeps the
@@ -304,13 +305,17 @@ func (d *DB) Answers(ctx context.Context, app string, ids []string, since time.T
 		var a guard.Answer
 		var sev int64
 		var answer *string
-		err := d.readDB.QueryRowContext(ctx, `SELECT digest, severity, answer FROM events
+		seen := false
+		if err := d.read(ctx, `SELECT digest, severity, answer FROM events
 			WHERE id = $1 AND app = $2 AND own_id = 1 AND arrival >= $3 ORDER BY seq DESC LIMIT 1`,
-			id, app, micros(since)).Scan(&a.Digest, &sev, &answer)
-		if err = translate(err); errors.Is(err, ErrNotFound) {
-			continue
-		} else if err != nil {
+			[]any{id, app, micros(since)}, func(scan func(...any) error) error {
+				seen = true
+				return scan(&a.Digest, &sev, &answer)
+			}); err != nil {
 			return nil, fmt.Errorf("read answers: %w", err)
+		}
+		if !seen {
+			continue
 		}
 		a.Severity = warder.Severity(sev)
 		if answer != nil {

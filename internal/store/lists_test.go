@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -598,6 +600,146 @@ func TestSessionsAndDemands(t *testing.T) {
 		}
 		if l, err := d.ListDemands(t.Context(), start.Add(2*time.Hour), Page{}); err != nil || len(l.Items) != 0 {
 			t.Error(l, err)
+		}
+	})
+}
+
+// TestListsUseIndexes: no list walks a whole table that strangers can grow.
+func TestListsUseIndexes(t *testing.T) {
+	d := openAt(t, filepath.Join(t.TempDir(), "warder.db"))
+	j := &journal{DB: d}
+	j.commit(t, events(event(1, "192.0.2.1", "a"), event(2, "192.0.2.1", "a"), signIn(3, "192.0.2.1", "a")))
+	ctx, now := t.Context(), start.Add(time.Hour)
+	page := func(kind byte) Page {
+		return Page{Cursor: cursor{Kind: kind, A: now.UnixMicro(), S: strings.Repeat("a", 16)}.String()}
+	}
+	span := EventFilter{From: start, To: now}
+	for _, change := range []func(*EventFilter){
+		func(*EventFilter) {},
+		func(f *EventFilter) { f.Names = []string{"A", "B"} },
+		func(f *EventFilter) { f.Severities = []warder.Severity{warder.High, warder.Critical} },
+		func(f *EventFilter) { f.Severities = []warder.Severity{warder.Warning} },
+		func(f *EventFilter) { f.IP = prefix("192.0.2.1/32") },
+		func(f *EventFilter) { f.IP = prefix("192.0.0.0/8") },
+		func(f *EventFilter) { f.IP, f.Names, f.Account = prefix("192.0.2.1/32"), []string{"A"}, "a" },
+		func(f *EventFilter) { f.Account, f.Rule, f.Realm = "a", "r", "user" },
+		func(f *EventFilter) { f.Rule, f.Severities = "r", []warder.Severity{warder.High} },
+		func(f *EventFilter) { f.Realm = "user" },
+		func(f *EventFilter) { f.Q = "/lo" },
+		func(f *EventFilter) { f.Q = "e000001" },
+		func(f *EventFilter) { f.Q = "zzz" },
+	} {
+		for _, f := range []EventFilter{{}, span} {
+			change(&f)
+			for _, p := range []Page{{}, page(cursorEvents)} {
+				if _, err := d.ListEvents(ctx, f, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := d.Attackers(ctx, f, now, 10); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Types(ctx, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, state := range []string{"", "active", "expired", "lifted", "observed"} {
+		for _, f := range []BlockFilter{{}, {Rule: "r"}, {Source: "rule"}, {IP: prefix("192.0.2.1/32")}, {From: start, To: now}} {
+			f.State, f.Now = state, now
+			if _, err := d.ListBlocks(ctx, f, page(cursorBlocks)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, p := range []Page{{}, page(cursorAddresses)} {
+		_, err := d.ListAddresses(ctx, AddressFilter{Suspicious: true}, p)
+		_, err2 := d.ListAddresses(ctx, AddressFilter{IP: prefix("192.0.0.0/8")}, p)
+		if err = errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range []Page{{}, page(cursorAccounts)} {
+		for _, f := range []AccountFilter{{}, {Suspicious: true}, {Q: "a"}} {
+			if _, err := d.ListAccounts(ctx, f, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, f := range []AuditFilter{{}, {Actor: "a"}, {Action: "a"}} {
+		if _, err := d.ListAudit(ctx, f, page(cursorAudit)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Summary(ctx, span, now); err != nil {
+		t.Fatal(err)
+	}
+	for query := range d.reads {
+		n := 0
+		for strings.Contains(query, fmt.Sprintf("$%d", n+1)) {
+			n++
+		}
+		rows, err := d.readDB.Query("EXPLAIN QUERY PLAN "+query, make([]any, n)...)
+		if err := each(rows, err, func(scan func(...any) error) error {
+			var id, parent, unused int
+			var detail string
+			err := scan(&id, &parent, &unused, &detail)
+			if strings.HasPrefix(detail, "SCAN ") && detail != "SCAN rollups" && !strings.Contains(detail, "INDEX") && !strings.Contains(detail, "SCAN some") &&
+				!strings.Contains(detail, "subquery") && !strings.Contains(detail, "CONSTANT") && !strings.Contains(query, "ORDER BY account_key") {
+				t.Errorf("%s\n%s", detail, query)
+			}
+			if strings.Contains(detail, "TEMP B-TREE FOR ORDER BY") && !strings.Contains(query, "seq IN") && !strings.Contains(query, "id = $") &&
+				!strings.Contains(query, "ip_first") {
+				t.Errorf("%s\n%s", detail, query)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestConcurrentUse runs readers and writers beside each other.
+func TestConcurrentUse(t *testing.T) {
+	forEach(t, func(t *testing.T, d *DB) {
+		j := &journal{DB: d}
+		var wg sync.WaitGroup
+		run := func(f func(i int) error) {
+			wg.Go(func() {
+				for i := range 30 {
+					if err := f(i); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		run(func(i int) error {
+			j.no++
+			r := events(event(i, "192.0.2.1", "a"))
+			r.No = j.no
+			r.Audit = []guard.Audit{{Time: start, Action: "x"}}
+			_, err := d.Commit(t.Context(), []*guard.Record{r})
+			return err
+		})
+		run(func(int) error { _, err := d.ListEvents(t.Context(), EventFilter{Q: "a"}, Page{}); return err })
+		run(func(int) error {
+			_, err := d.Trend(t.Context(), EventFilter{}, TrendQuery{Now: start, Days: 2})
+			return err
+		})
+		run(func(int) error { return d.AppendAudit(t.Context(), guard.Audit{Time: start, Action: "y"}) })
+		run(func(int) error { _, err := d.Retain(t.Context(), start, Retention{EventsDays: 1}); return err })
+		run(func(int) error {
+			r, err := d.VerifyAudit(t.Context())
+			if err == nil && !r.OK {
+				err = errors.New(r.Fault)
+			}
+			return err
+		})
+		run(func(int) error { _, err := d.Load(t.Context(), start); return err })
+		wg.Wait()
+		if r, err := d.VerifyAudit(t.Context()); err != nil || !r.OK || r.Rows != 60 {
+			t.Error(r, err)
 		}
 	})
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
 // sliceTime is how long retention may hold the writer at a time.
-const sliceTime = 25 * time.Millisecond
+const sliceTime = 20 * time.Millisecond
 
 // Retention says what may be deleted: events older than EventsDays (0: none),
 // and the oldest events while the database is larger than MaxSize bytes (0: no
@@ -27,44 +29,51 @@ type Retained struct {
 	Other  int64
 }
 
+// stale are rows of a table that may go. Rows are found on a reading connection
+// and deleted by their key, so that looking for them never holds the writer.
+type stale struct {
+	table     string
+	key       []string // the primary key
+	condition string   // on one argument
+	arg       int64
+	// indexed says that an index finds the rows; else the table is walked.
+	indexed bool
+}
+
 // Retain deletes what is too old or too much, in slices between which others
-// can write. Blocks, demands and policy revisions are kept.
+// can write. Blocks and policy revisions are kept.
 func (d *DB) Retain(ctx context.Context, now time.Time, r Retention) (Retained, error) {
 	var done Retained
-	type rule struct {
-		table, key, condition string
-		before                int64
-	}
 	ago := func(age time.Duration) int64 { return micros(now.Add(-age)) }
-	rules := []rule{
-		{"refusals", "reference", "time < $1", ago(keepRefusal)},
-		{"known", "account_key, source", "at < $1", ago(keepKnown)},
-		{"sessions", "id", "used < $1", ago(keepSession) / usPerBucket},
-		{"repeats", "actor, key", "at < $1", ago(keepRepeat)},
-		{"spends", "id", "until_at < $1", micros(now)},
-		{"good", "address, account_key", "at < $1", ago(keepGood)},
-		{"demands", "n", "until_at > 0 AND until_at < $1", ago(keepDeadLists)},
-		{"trusted", "id", "until_at > 0 AND until_at < $1", ago(keepDeadLists)},
+	old := []stale{
+		{"refusals", []string{"reference"}, "time < ?", ago(keepRefusal), true},
+		{"known", []string{"account_key", "source"}, "at < ?", ago(keepKnown), true},
+		{"sessions", []string{"id"}, "used < ?", ago(keepSession) / usPerBucket, true},
+		{"repeats", []string{"actor", "key"}, "at < ?", ago(keepRepeat), true},
+		{"spends", []string{"id"}, "until_at < ?", micros(now), true},
+		{"good", []string{"address", "account_key"}, "at < ?", ago(keepGood), false},
+		{"demands", []string{"n"}, "until_at > 0 AND until_at < ?", ago(keepDeadLists), false},
+		{"trusted", []string{"id"}, "until_at > 0 AND until_at < ?", ago(keepDeadLists), false},
 	}
 	if r.EventsDays > 0 {
-		age := time.Duration(r.EventsDays) * day
-		old := ago(age)
-		n, err := d.deleteSlices(ctx, "events", "seq", "time < $1", old)
+		before := ago(time.Duration(r.EventsDays) * day)
+		n, err := d.drop(ctx, stale{"events", []string{"seq"}, "time < ?", before, true})
 		done.Events += n
 		if err != nil {
 			return done, err
 		}
-		rules = append(rules,
-			rule{"rollups", "bucket, name, severity, realm", "bucket < $1", old - usPerBucket},
-			rule{"address_days", "address, day", "day < $1", old / usPerDay},
-			rule{"addresses", "address", "last_seen < $1 AND fraudulent = 0", old},
-			rule{"accounts", "account_key, realm", "last_seen < $1", old},
-			rule{"clears", "seq", "seq < $1", old},
-			rule{"alerts", "n", "time < $1", old},
+		old = append(
+			old,
+			stale{"rollups", []string{"bucket", "name", "severity", "realm"}, "bucket < ?", before - usPerBucket, true},
+			stale{"address_days", []string{"address", "day"}, "day < ?", before / usPerDay, false},
+			stale{"addresses", []string{"address"}, "fraudulent = 0 AND last_seen < ?", before, false},
+			stale{"accounts", []string{"account_key", "realm"}, "last_seen < ?", before, false},
+			stale{"clears", []string{"seq"}, "seq < ?", before, true},
+			stale{"alerts", []string{"n"}, "time < ?", before, true},
 		)
 	}
-	for _, x := range rules {
-		n, err := d.deleteSlices(ctx, x.table, x.key, x.condition, x.before)
+	for _, s := range old {
+		n, err := d.drop(ctx, s)
 		done.Other += n
 		if err != nil {
 			return done, err
@@ -92,89 +101,168 @@ func (d *DB) Retain(ctx context.Context, now time.Time, r Retention) (Retained, 
 	return done, d.giveBack(ctx)
 }
 
-// deleteSlices deletes the rows of a condition on its one argument. The size of
-// a slice follows from how long the one before took.
-func (d *DB) deleteSlices(ctx context.Context, table, key, condition string, arg int64) (int64, error) {
-	target := "(" + key + ")"
-	query := "DELETE FROM " + table + " WHERE " + target + " IN (SELECT " + key + " FROM " + table +
-		" WHERE " + condition + " LIMIT $2)"
-	return d.slices(ctx, "delete old rows of "+table, func(t *tx, limit int) (int64, error) {
-		return t.affect(query, arg, limit)
-	})
-}
+// foundAtOnce is how many keys of stale rows are looked up at once.
+const foundAtOnce = 1000
 
-// slices repeats a deletion of at most limit rows, each in a transaction of its
-// own, until one deletes less.
-func (d *DB) slices(ctx context.Context, what string, del func(t *tx, limit int) (int64, error)) (int64, error) {
+// drop deletes stale rows.
+func (d *DB) drop(ctx context.Context, s stale) (int64, error) {
 	var total int64
-	limit := 100
+	var last []any
 	for {
-		var n int64
-		var took time.Duration
-		err := d.write(ctx, func(t *tx) (err error) {
-			began := time.Now()
-			n, err = del(t, limit)
-			took = time.Since(began)
-			return translate(err)
-		})
+		keys, err := d.find(ctx, s, last)
 		if err != nil {
-			return total, fmt.Errorf("%s: %w", what, err)
+			return total, fmt.Errorf("find old rows of %s: %w", s.table, err)
 		}
+		n, err := d.deleteKeys(ctx, s, keys)
 		total += n
-		if n < int64(limit) {
+		if err != nil {
+			return total, fmt.Errorf("delete old rows of %s: %w", s.table, err)
+		}
+		if len(keys) < foundAtOnce || s.indexed && n == 0 {
 			return total, nil
 		}
-		switch {
-		case took > sliceTime && limit > 10:
-			limit /= 2
-		case took < sliceTime/4 && limit < 5000:
-			limit *= 2
+		last = keys[len(keys)-1]
+	}
+}
+
+// find returns the keys of some stale rows: the next ones after last if the
+// table has to be walked.
+func (d *DB) find(ctx context.Context, s stale, last []any) ([][]any, error) {
+	key := strings.Join(s.key, ", ")
+	w := &where{}
+	w.add(s.condition, s.arg)
+	tail := "LIMIT ?"
+	if !s.indexed {
+		tail = "ORDER BY " + key + " LIMIT ?"
+		if last != nil {
+			w.add("("+key+") > (?"+strings.Repeat(", ?", len(last)-1)+")", last...)
 		}
 	}
+	query, args := w.query("SELECT "+key+" FROM "+s.table, tail, foundAtOnce)
+	var keys [][]any
+	err := d.read(ctx, query, args, func(scan func(...any) error) error {
+		row, dest := make([]any, len(s.key)), make([]any, len(s.key))
+		for i := range row {
+			dest[i] = &row[i]
+		}
+		err := scan(dest...)
+		keys = append(keys, row)
+		return err
+	})
+	return keys, err
+}
+
+// deleteKeys deletes rows that are still stale, for at most sliceTime in one
+// transaction.
+func (d *DB) deleteKeys(ctx context.Context, s stale, keys [][]any) (int64, error) {
+	w := &where{}
+	for _, column := range s.key {
+		w.add(column + " = ?")
+	}
+	w.add(s.condition)
+	query, _ := w.query("DELETE FROM "+s.table, "")
+	var total int64
+	for len(keys) > 0 {
+		var done int64
+		rest := keys
+		err := d.write(ctx, func(t *tx) error {
+			done, rest = 0, keys
+			for began := time.Now(); len(rest) > 0 && time.Since(began) < sliceTime; rest = rest[1:] {
+				n, err := t.affect(query, append(slices.Clone(rest[0]), s.arg)...)
+				if err != nil {
+					return translate(err)
+				}
+				done += n
+			}
+			return nil
+		})
+		if err != nil {
+			return total, err
+		}
+		total += done
+		keys = rest
+	}
+	return total, nil
 }
 
 // retainRevocations remembers what it deleted, so that a reader who asks from
 // before is told to start anew.
 func (d *DB) retainRevocations(ctx context.Context, before int64) (int64, error) {
-	return d.slices(ctx, "delete old revocations", func(t *tx, limit int) (int64, error) {
-		var last int64
-		if err := t.row(`SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM revocations WHERE seq < coalesce(
-			(SELECT min(seq) FROM revocations WHERE at >= $1), 9223372036854775807) ORDER BY seq LIMIT $2) AS some`,
-			before, limit).Scan(&last); err != nil || last == 0 {
-			return 0, err
-		}
-		n, err := t.affect("DELETE FROM revocations WHERE seq <= $1", last)
-		if err != nil {
-			return 0, err
-		}
-		return n, t.exec("UPDATE meta SET value = $1 WHERE name = $2 AND value < $1", last, metaRevoked)
+	first, end, err := d.stretch(ctx, "revocations", "at", before)
+	if err != nil {
+		return 0, fmt.Errorf("find old revocations: %w", err)
+	}
+	return d.cutOff(ctx, "revocations", first, end, func(t *tx, upTo int64) error {
+		return t.exec("UPDATE meta SET value = $1 WHERE name = $2 AND value < $1", upTo, metaRevoked)
 	})
 }
 
 // retainAudit deletes the oldest rows of the trail and leaves a signed
 // checkpoint from which the rest verifies. The last row always stays.
 func (d *DB) retainAudit(ctx context.Context, now time.Time, before int64) (int64, error) {
-	return d.slices(ctx, "delete old audit rows", func(t *tx, limit int) (int64, error) {
-		var h auditHead
+	first, end, err := d.stretch(ctx, "audit", "time", before)
+	if err != nil {
+		return 0, fmt.Errorf("find old audit rows: %w", err)
+	}
+	var last int64
+	if err := d.readDB.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM audit").Scan(&last); err != nil {
+		return 0, fmt.Errorf("find old audit rows: %w", translate(err))
+	}
+	return d.cutOff(ctx, "audit", first, min(end, last), func(t *tx, upTo int64) error {
+		h := auditHead{seq: upTo}
 		var sum []byte
-		err := translate(t.row(`SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM (
-			SELECT seq FROM audit WHERE seq < coalesce((SELECT min(seq) FROM audit WHERE time >= $1),
-				(SELECT max(seq) FROM audit)) ORDER BY seq LIMIT $2) AS some)`, before, limit).Scan(&h.seq, &sum))
-		if errors.Is(err, ErrNotFound) {
-			return 0, nil
-		}
-		if err != nil {
-			return 0, err
+		if err := t.row("SELECT hash FROM audit WHERE seq = $1", upTo).Scan(&sum); err != nil {
+			return err
 		}
 		copy(h.hash[:], sum)
 		mac := newChain(d.key).seal("warder audit checkpoint 1", h, micros(now))
-		if err := t.exec(`INSERT INTO audit_checkpoint (one, seq, hash, time, mac) VALUES (1, $1, $2, $3, $4)
+		return t.exec(`INSERT INTO audit_checkpoint (one, seq, hash, time, mac) VALUES (1, $1, $2, $3, $4)
 			ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, time = excluded.time,
-				mac = excluded.mac`, h.seq, h.hash[:], micros(now), mac[:]); err != nil {
-			return 0, err
-		}
-		return t.affect("DELETE FROM audit WHERE seq <= $1", h.seq)
+				mac = excluded.mac`, h.seq, h.hash[:], micros(now), mac[:])
 	})
+}
+
+// stretch finds the numbers [first, end) at the beginning of a numbered table
+// that are older than before.
+func (d *DB) stretch(ctx context.Context, table, column string, before int64) (first, end int64, err error) {
+	err = d.readDB.QueryRowContext(ctx, "SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) + 1 FROM "+table).Scan(&first, &end)
+	if err != nil || first == 0 {
+		return 0, 0, translate(err)
+	}
+	// Walked in the order of numbers, this ends at the first row that is young.
+	var young int64
+	err = translate(d.readDB.QueryRowContext(ctx, "SELECT seq FROM "+table+" WHERE ("+column+" + 0) >= $1 ORDER BY seq LIMIT 1",
+		before).Scan(&young))
+	if errors.Is(err, ErrNotFound) {
+		return first, end, nil
+	}
+	return first, young, err
+}
+
+// cutOff deletes the rows [first, end) of a numbered table, the oldest first,
+// and calls mark with the last number of each slice before it is deleted.
+func (d *DB) cutOff(ctx context.Context, table string, first, end int64, mark func(t *tx, upTo int64) error) (int64, error) {
+	var total int64
+	for ; first < end; first += 250 {
+		upTo := min(first+250, end) - 1
+		err := d.write(ctx, func(t *tx) error {
+			// There may be gaps; the mark needs a row that exists.
+			err := t.row("SELECT coalesce(max(seq), 0) FROM "+table+" WHERE seq <= $1", upTo).Scan(&upTo)
+			if err != nil || upTo == 0 {
+				return translate(err)
+			}
+			if err := mark(t, upTo); err != nil {
+				return translate(err)
+			}
+			n, err := t.affect("DELETE FROM "+table+" WHERE seq <= $1", upTo)
+			total += n
+			return translate(err)
+		})
+		if err != nil {
+			return total, fmt.Errorf("delete old rows of %s: %w", table, err)
+		}
+	}
+	return total, nil
 }
 
 // shrink deletes the oldest events while more than limit bytes are in use.
@@ -185,7 +273,7 @@ func (d *DB) shrink(ctx context.Context, limit int64) (int64, error) {
 		if err != nil || used <= limit {
 			return total, err
 		}
-		n, err := d.deleteOldest(ctx, 1000)
+		n, err := d.deleteOldest(ctx)
 		total += n
 		if err != nil || n == 0 {
 			return total, err
@@ -193,20 +281,18 @@ func (d *DB) shrink(ctx context.Context, limit int64) (int64, error) {
 	}
 }
 
-// deleteOldest deletes about n of the oldest events.
-func (d *DB) deleteOldest(ctx context.Context, n int) (int64, error) {
-	var total int64
-	for range max(1, n/250) {
-		var k int64
-		err := d.write(ctx, func(t *tx) (err error) {
-			k, err = t.affect("DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT 250)")
-			return translate(err)
-		})
-		if total += k; err != nil {
-			return total, fmt.Errorf("delete oldest events: %w", err)
-		}
+// deleteOldest deletes some of the oldest events.
+func (d *DB) deleteOldest(ctx context.Context) (int64, error) {
+	s := stale{"events", []string{"seq"}, "seq > ?", 0, false}
+	keys, err := d.find(ctx, s, nil)
+	if err != nil {
+		return 0, fmt.Errorf("find oldest events: %w", err)
 	}
-	return total, nil
+	n, err := d.deleteKeys(ctx, s, keys)
+	if err != nil {
+		return n, fmt.Errorf("delete oldest events: %w", err)
+	}
+	return n, nil
 }
 
 // giveBack returns free pages to the file system, some at a time.
@@ -266,20 +352,12 @@ func (d *DB) Ping(ctx context.Context) error {
 	return translate(d.readDB.QueryRowContext(ctx, "SELECT 1 FROM meta LIMIT 1").Scan(&one))
 }
 
-// Writable takes the lock to write, changes a page and takes it back. A full
-// disk, a lock held by somebody else and a read-only file system show here.
+// Writable commits a small change. A full disk, a lock held by somebody else and
+// a read-only file system show here. It costs a write to disk.
 func (d *DB) Writable(ctx context.Context) error {
-	errBack := errors.New("take back")
-	err := d.write(ctx, func(t *tx) error {
-		if err := t.exec("UPDATE meta SET value = value WHERE name = $1", metaLastNo); err != nil {
-			return translate(err)
-		}
-		return errBack
+	return d.write(ctx, func(t *tx) error {
+		return translate(t.exec("UPDATE meta SET value = value + 1 WHERE name = $1", metaProbe))
 	})
-	if errors.Is(err, errBack) {
-		return nil
-	}
-	return err
 }
 
 // Backup writes a consistent copy to a new file while the database is in use.

@@ -397,4 +397,4 @@ CREATE TABLE spends (
 ) WITHOUT ROWID;
 CREATE INDEX spends_until ON spends (until_at);
 
-INSERT INTO meta (name, value) VALUES ('last_no', 0), ('shown', 0), ('revoked_gone', 0);
+INSERT INTO meta (name, value) VALUES ('last_no', 0), ('shown', 0), ('revoked_gone', 0), ('probe', 0);
