@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -151,6 +152,28 @@ func TestEscalationSurvivesRestart(t *testing.T) {
 			}
 			time.Sleep(time.Duration(seconds)*time.Second + time.Second)
 			r.stop()
+		}
+	})
+}
+
+// SEMANTICS 54: an office does not become hostile by what anybody in it can
+// make fail at will.
+func TestOnlySignInsMakeAnAddressHostile(t *testing.T) {
+	bubble(t, rules("cooling_period: 0"), func(r *rig) {
+		const office = "203.0.113.200"
+		for i := range 20 {
+			r.report(succeed(office, fmt.Sprint("staff", i)))
+			r.report(succeed(fmt.Sprintf("198.51.100.%d", i+1), fmt.Sprint("other", i)))
+		}
+		var noise []Incoming
+		for i := range 900 {
+			e := fail(office, fmt.Sprint("x", i))
+			e.Name = []string{"SIGNUP_FAILURE", "CHALLENGE_FAILURE", "USER_PASSWORD_RESET_FAILURE"}[i%3]
+			noise = append(noise, Incoming{Event: e})
+		}
+		r.Report(context.Background(), r.app, noise)
+		if n, hostile := r.good.standing(warder.AddressKey(addr(office)), r.now()); n != 20 || hostile {
+			t.Errorf("%d accounts, hostile %t", n, hostile)
 		}
 	})
 }

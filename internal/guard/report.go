@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warderhq/warder"
@@ -446,14 +447,21 @@ func (g *Guard) complete(j *judgement, rec *Record) {
 // remember counts a failed sign-in for the guards that ask how many of an
 // address's sign-ins succeed.
 func (g *Guard) remember(j *judgement) {
-	if j.row.Eligible && !j.errored && j.who.address.IsValid() && isFailure(j.event.Name) {
+	if j.row.Eligible && !j.errored && j.who.address.IsValid() && SignInFailed(j.event.Name) {
 		g.good.failed(j.who.address, j.hitTime(), 1)
 	}
 }
 
-func isFailure(name string) bool {
-	const suffix = "_FAILURE"
-	return len(name) > len(suffix) && name[len(name)-len(suffix):] == suffix
+// SignInFailed reports whether events of that name are failed sign-ins, whose
+// share decides whether an address is hostile (SEMANTICS 54). Anybody can make
+// registrations, resets and challenges fail as often as they like, so those do
+// not count against the others at their address.
+func SignInFailed(name string) bool {
+	switch name {
+	case warder.MFAFailure, "API_KEY_FAILURE":
+		return true
+	}
+	return strings.HasSuffix(name, "_LOGIN_FAILURE") || strings.HasSuffix(name, "_BIND_FAILURE")
 }
 
 // conclude writes the decision and the row of the event.

@@ -79,11 +79,7 @@ func failure(e *guard.Event) (failed, signIn bool) {
 	if !e.Eligible || !strings.HasSuffix(e.Name, "_FAILURE") {
 		return false, false
 	}
-	switch e.Name {
-	case warder.MFAFailure, "API_KEY_FAILURE":
-		return true, true
-	}
-	return true, strings.HasSuffix(e.Name, "_LOGIN_FAILURE") || strings.HasSuffix(e.Name, "_BIND_FAILURE")
+	return true, guard.SignInFailed(e.Name)
 }
 
 // count adds an event.
