@@ -20,13 +20,13 @@ const (
 	maxRejects     = 100 // kept with their line; all are counted
 
 	// Floors: wider prefixes are refused.
-	floor4 = 8
-	floor6 = 19
+	floor4 = 16
+	floor6 = 32
 
 	// The most that one list may cover: half a percent of the IPv4 addresses,
-	// a /19 of IPv6.
+	// as much of IPv6 as sixteen /32.
 	maxCovered4 = 1 << 32 / 200
-	maxCovered6 = 1 << (64 - floor6)
+	maxCovered6 = 16 << (64 - floor6)
 )
 
 // ErrNotAList is wrapped when a whole list is refused: it is something else, or
@@ -54,7 +54,7 @@ type Parsed struct {
 const (
 	whyNoAddress = "is not an address or a prefix"
 	whyHostBits  = "has bits set beyond the prefix length"
-	whyWide      = "is wider than /8 (IPv4) or /19 (IPv6)"
+	whyWide      = "is wider than /16 (IPv4) or /32 (IPv6)"
 	whyNotPublic = "is not a public address"
 	whyNever     = "overlaps an address that is never listed"
 	whyLevel     = "has a level that is not a number of 1 to 65535"
