@@ -289,15 +289,19 @@ func (g *Guard) afterCommit(c Committed) {
 
 // applyHistory computes what the policy's criteria make of an address's past.
 func (g *Guard) applyHistory(p netip.Prefix, h History) {
-	f := g.force.Load()
-	action, criterion := f.policy.History(policy.HistoryFacts{
-		PreviousBlocks: h.Blocks, Failures: h.Failures, MarkedFraudulent: h.Fraudulent,
-	})
-	if action == warder.Allow {
+	v := judgeHistory(g.force.Load().policy, h)
+	if v.action == warder.Allow {
 		g.history.Delete(p)
 		return
 	}
-	g.history.Set(p, historyVerdict{action: action, criterion: criterion})
+	g.history.Set(p, v)
+}
+
+func judgeHistory(p *policy.Policy, h History) historyVerdict {
+	action, criterion := p.History(policy.HistoryFacts{
+		PreviousBlocks: h.Blocks, Failures: h.Failures, MarkedFraudulent: h.Fraudulent,
+	})
+	return historyVerdict{action: action, criterion: criterion}
 }
 
 // flushSessions journals from where sessions were used last. It comes before

@@ -534,8 +534,12 @@ func (g *Guard) relearnHistory(ctx context.Context, p *policy.Policy) {
 		g.log.Warn("read the history of addresses", "error", err)
 		return
 	}
-	g.history.Replace(func(func(netip.Prefix, historyVerdict)) {})
-	for ip, h := range facts {
-		g.applyHistory(ip, h)
-	}
+	// In one step: nobody whose past refuses them slips in between.
+	g.history.Replace(func(add func(netip.Prefix, historyVerdict)) {
+		for ip, h := range facts {
+			if v := judgeHistory(p, h); v.action > warder.Allow {
+				add(ip, v)
+			}
+		}
+	})
 }
