@@ -50,3 +50,32 @@ func TestChangeGivenUpDuringAnOutage(t *testing.T) {
 		}
 	})
 }
+
+// SEMANTICS 44: who repeats an event under the id that came with the 503 does
+// not have it counted twice.
+func TestRepeatUnderTheIDOf503(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		r.j.set(func() { r.j.stuck = make(chan struct{}) })
+		in := Incoming{Event: fail(attacker, "alice"), Digest: []byte("d")}
+		res := r.Report(context.Background(), r.app, []Incoming{in})[0]
+		if !errors.Is(res.Err, ErrNotDurable) || res.ID == "" {
+			t.Fatalf("%+v, want an id and not durable", res)
+		}
+		in.Event.ID = res.ID
+		for range 3 {
+			if again := r.Report(context.Background(), r.app, []Incoming{in})[0]; !errors.Is(again.Err, ErrNotDurable) || again.ID != res.ID {
+				t.Errorf("repeat during the outage: %+v", again)
+			}
+		}
+		r.j.set(func() { close(r.j.stuck); r.j.stuck = nil })
+		if again := r.Report(context.Background(), r.app, []Incoming{in})[0]; again.Err != nil {
+			t.Errorf("repeat after it: %+v", again)
+		}
+		if n := r.Explain(Query{IP: addr(attacker)}).Counters[0].Count; n != 1 {
+			t.Errorf("counted %d, want 1", n)
+		}
+		if n := len(r.j.named("USER_LOGIN_FAILURE")); n != 1 {
+			t.Errorf("%d rows, want 1", n)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -45,6 +46,9 @@ func (g *Guard) Report(ctx context.Context, app *App, events []Incoming) []Repor
 	for i, p := range waits {
 		if p != nil {
 			results[i].Err = await(ctx, p, nil)
+			if errors.Is(results[i].Err, ErrNotDurable) && events[i].Event.ID == "" {
+				g.expectRepeat(app, &events[i], results[i], p)
+			}
 		}
 	}
 	return results
@@ -65,6 +69,19 @@ func await(ctx context.Context, p *pending, deadline <-chan time.Time) error {
 	case <-ctx.Done():
 	}
 	return ErrNotDurable
+}
+
+// expectRepeat remembers an event that is counted but not durable yet under the
+// id that its reporter is told together with a 503 (SEMANTICS 44).
+func (g *Guard) expectRepeat(app *App, in *Incoming, r Reported, wait *pending) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := recentKey{app.id(), r.ID}
+	if _, ok := g.recent[key]; ok || len(g.recent) >= recentEvents {
+		return
+	}
+	r.Err = nil
+	g.noteRecent(key, recent{digest: in.Digest, answer: r, wait: wait, at: g.now()})
 }
 
 // recent is an event whose commit is under way or just over. Repeats find it
