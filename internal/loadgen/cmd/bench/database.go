@@ -136,7 +136,7 @@ func seedBlocks(ctx context.Context, path string, n int) (err error) {
 		return err
 	}
 	columns, err := rows.Columns()
-	if err := errors.Join(err, rows.Close()); err != nil {
+	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil { //nolint:sqlclosecheck // the one connection is needed below
 		return err
 	}
 	values := slices.Clone(columns)
