@@ -37,7 +37,8 @@ func (d *DB) Commit(ctx context.Context, records []*guard.Record) (guard.Committ
 			return translate(err)
 		}
 		before := last
-		b := &batch{tx: t, stats: newStats()}
+		b := &batch{tx: t, stats: newStats(d.recent)}
+		t.after = b.settle
 		for _, r := range records {
 			if r.No <= last {
 				continue

@@ -43,6 +43,7 @@ type DB struct {
 	turn    chan struct{} // holds one token: whose turn it is to write
 	w       *sql.Conn
 	stmts   map[string]*sql.Stmt // prepared on w; used by the holder of the turn
+	recent  *recent              // used by the holder of the turn
 	head    auditHead            // as committed; used by the holder of the turn
 	history atomic.Int64         // look-back of History in microseconds
 
@@ -71,7 +72,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	d := &DB{
 		path: o.Path, log: o.Logger, key: append([]byte(nil), o.AuditKey...),
 		turn: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt),
-		reads: make(map[string]*sql.Stmt),
+		reads: make(map[string]*sql.Stmt), recent: newRecent(),
 	}
 	d.turn <- struct{}{}
 	if err := d.open(ctx, o); err != nil {

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"hash/maphash"
+	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -25,6 +27,8 @@ type stats struct {
 	good      map[goodKey]int64
 	known     map[knownKey]guard.Known
 	sessions  map[string]guard.Session
+	recent    *recent
+	written   map[uint64]int64 // by this transaction, for recent
 }
 
 type (
@@ -62,8 +66,10 @@ type (
 	knownKey struct{ account, source string }
 )
 
-func newStats() *stats {
+func newStats(recent *recent) *stats {
 	return &stats{
+		recent:    recent,
+		written:   make(map[uint64]int64),
 		rollups:   make(map[rollupKey]int64),
 		addresses: make(map[address]*addressDelta),
 		accounts:  make(map[accountKey]*accountDelta),
@@ -244,6 +250,9 @@ func (b *batch) flushAddress(k address, a *addressDelta) error {
 		}
 	}
 	if a.bad == 0 && a.blocks == 0 && !a.suspicious {
+		if b.fresh('a', string(k[:]), "", a.last/usPerBucket, 1) {
+			return nil
+		}
 		return b.exec(`UPDATE addresses SET last_seen = $1, seen = $2, event = $3,
 				account = CASE WHEN $4 <> '' THEN $4 ELSE account END, realm = CASE WHEN $4 <> '' THEN $5 ELSE realm END
 			WHERE address = $6 AND seen < $2`, a.last, a.last/usPerBucket, a.event, a.account, a.realm, k[:])
@@ -315,6 +324,9 @@ func (t *tx) upsertAddress(k address, a *addressDelta, day int64, v dayDelta) (b
 // flushPeople writes what is kept by account.
 func (s *stats) flushPeople(t *tx) error {
 	for k, a := range s.accounts {
+		if a.bad == 0 && !a.suspicious && s.fresh('u', k.name, k.realm, a.last/usPerBucket, 1) {
+			continue
+		}
 		if err := t.exec(`INSERT INTO accounts (account_key, realm, account, first_seen, last_seen, bad,
 				suspicious, address, event, seen)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -336,6 +348,9 @@ func (s *stats) flushPeople(t *tx) error {
 	// That somebody signed in again within the hour changes nothing that is
 	// kept for weeks, and a row that stays as it is costs no write.
 	for k, at := range s.good {
+		if s.fresh('g', string(k.address[:]), k.account, at, usPerHour) {
+			continue
+		}
 		if err := t.exec(`INSERT INTO good (address, account_key, at) VALUES ($1, $2, $3)
 			ON CONFLICT (address, account_key) DO UPDATE SET at = excluded.at WHERE excluded.at >= good.at + $4`,
 			k.address[:], k.account, at, usPerHour); err != nil {
@@ -343,6 +358,9 @@ func (s *stats) flushPeople(t *tx) error {
 		}
 	}
 	for _, k := range s.known {
+		if s.fresh('k', k.Account, k.Source, micros(k.At), usPerHour) {
+			continue
+		}
 		if err := t.exec(`INSERT INTO known (account_key, source, realm, address, at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (account_key, source) DO UPDATE SET realm = excluded.realm,
 				address = coalesce(excluded.address, known.address), at = excluded.at
@@ -380,6 +398,50 @@ func (s *stats) flushSessions(t *tx) error {
 	}
 	clear(s.sessions)
 	return nil
+}
+
+// recent remembers which rows were written a short while ago, so that no
+// statement is run only to find that nothing changes. It is a cache: what it
+// does not know is written again.
+type recent struct {
+	seed maphash.Seed
+	at   map[uint64]int64
+}
+
+// maxRecent bounds recent (some 8 MiB).
+const maxRecent = 200_000
+
+func newRecent() *recent {
+	return &recent{seed: maphash.MakeSeed(), at: make(map[uint64]int64)}
+}
+
+// fresh reports whether a row was written less than step before now; if not, it
+// is going to be.
+func (s *stats) fresh(kind byte, a, b string, now, step int64) bool {
+	var h maphash.Hash
+	h.SetSeed(s.recent.seed)
+	_ = h.WriteByte(kind)
+	_, _ = h.WriteString(a)
+	_ = h.WriteByte(0xff) // in no text
+	_, _ = h.WriteString(b)
+	key := h.Sum64()
+	at, ok := s.written[key]
+	if !ok {
+		at, ok = s.recent.at[key]
+	}
+	if ok && now < at+step {
+		return true
+	}
+	s.written[key] = now
+	return false
+}
+
+// settle remembers what the transaction wrote, now that it is committed.
+func (s *stats) settle() {
+	if len(s.recent.at)+len(s.written) > maxRecent {
+		clear(s.recent.at)
+	}
+	maps.Copy(s.recent.at, s.written)
 }
 
 // histories reads what the touched addresses did before.

@@ -17,6 +17,8 @@ type tx struct {
 	ctx context.Context //nolint:containedctx // of the statements of one call, without its cancellation
 	// head is the head of the audit trail with the rows of this transaction.
 	head auditHead
+	// after, if set, is called after the commit, before the turn is given back.
+	after func()
 }
 
 // write runs f in a transaction. It waits for its turn and for the lock of the
@@ -55,6 +57,9 @@ func (d *DB) write(ctx context.Context, f func(*tx) error) error {
 		// that there is no transaction, which is all that is wanted.
 		_, _ = d.w.ExecContext(t.ctx, "ROLLBACK")
 		return err
+	}
+	if t.after != nil {
+		t.after()
 	}
 	if t.head != d.head {
 		d.head = t.head
