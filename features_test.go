@@ -28,8 +28,7 @@ func TestFeatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict := os.Getenv("WARDER_FEATURES_STRICT") != ""
-	for _, fault := range features(string(doc), testNames(t, os.DirFS(".")), strict) {
+	for _, fault := range features(string(doc), testNames(t, os.DirFS("."))) {
 		t.Error(fault)
 	}
 }
@@ -50,28 +49,26 @@ func TestFeaturesFinds(t *testing.T) {
 	})
 	replace := func(old, new string) string { return strings.Replace(complete, old, new, 1) }
 	cases := []struct {
-		name   string
-		doc    string
-		strict bool
-		want   []string
+		name string
+		doc  string
+		want []string
 	}{
-		{"complete", complete, true, nil},
-		{"a rule is missing", replace("| S7 |", "| S6 |"), false, []string{"S7 has no row"}},
-		{"a part is missing", replace("| E11 |", "| E1 |"), false, []string{"E11 has no row"}},
-		{"unknown item", replace("| S1 |", "| S1 | x | pending |\n| S59 |"), false, []string{"row 2: S59 is no item"}},
-		{"no such test", replace("TestSpellings", "TestSpelling"), false, []string{"row 1 (S1): there is no test prefix.TestSpelling"}},
-		{"no such package", replace("prefix.Test", "prefixes.Test"), false, []string{"row 1 (S1): there is no test prefixes.TestSpellings"}},
-		{"not a test", replace("prefix.TestSpellings", "prefix.Testing"), false, []string{"row 1 (S1): there is no test prefix.Testing"}},
-		{"cited twice", replace("`prefix.TestSpellings`", "`prefix.TestSpellings`, `prefix.TestSpellings`"), false, []string{"row 1 (S1): prefix.TestSpellings is named twice"}},
-		{"nothing cited", replace("`prefix.TestSpellings`", ""), false, []string{"row 1 (S1): names no test"}},
-		{"prose", replace("`prefix.TestSpellings`", "somewhere"), false, []string{`row 1 (S1): "somewhere" is neither a test in backquotes nor pending nor later: something`}},
-		{"no words", replace("| S1 | x |", "| S1 |  |"), false, []string{"row 1 (S1): says nothing"}},
-		{"pending", replace("`prefix.TestSpellings`", "pending"), false, nil},
-		{"pending, strictly", replace("`prefix.TestSpellings`", "pending"), true, []string{"row 1 (S1): is pending"}},
+		{"complete", complete, nil},
+		{"a rule is missing", replace("| S7 |", "| S6 |"), []string{"S7 has no row"}},
+		{"a part is missing", replace("| E11 |", "| E1 |"), []string{"E11 has no row"}},
+		{"unknown item", replace("| S1 |", "| S1 | x | later: gate |\n| S59 |"), []string{"row 2: S59 is no item"}},
+		{"no such test", replace("TestSpellings", "TestSpelling"), []string{"row 1 (S1): there is no test prefix.TestSpelling"}},
+		{"no such package", replace("prefix.Test", "prefixes.Test"), []string{"row 1 (S1): there is no test prefixes.TestSpellings"}},
+		{"not a test", replace("prefix.TestSpellings", "prefix.Testing"), []string{"row 1 (S1): there is no test prefix.Testing"}},
+		{"cited twice", replace("`prefix.TestSpellings`", "`prefix.TestSpellings`, `prefix.TestSpellings`"), []string{"row 1 (S1): prefix.TestSpellings is named twice"}},
+		{"nothing cited", replace("`prefix.TestSpellings`", ""), []string{"row 1 (S1): names no test"}},
+		{"prose", replace("`prefix.TestSpellings`", "somewhere"), []string{`row 1 (S1): "somewhere" is neither a test in backquotes nor pending nor later: something`}},
+		{"no words", replace("| S1 | x |", "| S1 |  |"), []string{"row 1 (S1): says nothing"}},
+		{"pending", replace("`prefix.TestSpellings`", "pending"), []string{"row 1 (S1): is pending"}},
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := gocmp.Diff(tt.want, features(tt.doc, tests, tt.strict)); diff != "" {
+			if diff := gocmp.Diff(tt.want, features(tt.doc, tests)); diff != "" {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
@@ -82,7 +79,7 @@ var featureRow = regexp.MustCompile(`(?m)^\| ([A-Z]\d+) \|(.*)\|(.*)\|$`)
 
 // features returns what is wrong with a feature table, given the tests that
 // exist.
-func features(doc string, tests map[string]bool, strict bool) []string {
+func features(doc string, tests map[string]bool) []string {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 
@@ -114,9 +111,7 @@ func features(doc string, tests map[string]bool, strict bool) []string {
 			name := strings.Trim(cite, "`")
 			switch {
 			case cite == "pending":
-				if strict {
-					fault("%s: is pending", at)
-				}
+				fault("%s: is pending", at)
 			case strings.HasPrefix(cite, "later: ") && len(cite) > len("later: "):
 			case cite != "`"+name+"`":
 				fault("%s: %q is neither a test in backquotes nor pending nor later: something", at, cite)

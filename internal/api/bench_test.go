@@ -23,7 +23,7 @@ func serveBench(b *testing.B, s *Server, h http.Handler) {
 	go func() { done <- srv.Serve(ln) }()
 	defer func() {
 		_ = srv.Close()
-		_ = <-done // it was closed, that is what it says
+		<-done // it was closed, that is what it says
 	}()
 	url := "http://" + ln.Addr().String() + "/v1/check"
 	auth := bearer(ScopeCheck)
