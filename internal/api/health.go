@@ -22,6 +22,8 @@ type Reason struct {
 
 // remedies say what an operator can do about a reason.
 var remedies = map[string]string{
+	"blocks_full":               "Lift blocks that are no longer needed, or give rules a cooling period.",
+	"no_rules":                  "Put a preset in force: warder policy show --preset classic, then warder policy apply.",
 	"client_address_suspect":    "Nearly all sign-ins come from one address: that is probably a proxy. Name it in trusted_proxies, so that the clients behind it are seen.",
 	"untrusted_forwarder":       "A private peer sends a forwarding header. If it is your proxy, name it in trusted_proxies.",
 	"counters_full":             "More keys are close to their threshold than fit. Raise limits.counters.",

@@ -197,8 +197,8 @@ func (l *loader) check() {
 	if (c.SMTP.User == "") != (c.SMTP.Password == "") {
 		fault("smtp.user", "and smtp.password are required together")
 	}
-	if c.SMTP.User != "" && c.SMTP.TLS == "none" && !isLoopback(c.SMTP.Host) {
-		fault("smtp.tls", "must not be none where a password is sent to another machine")
+	if c.SMTP.User != "" && c.SMTP.TLS == "none" {
+		fault("smtp.tls", "must not be none where a password is sent")
 	}
 	if c.Limits.Batch < c.Limits.Body {
 		fault("limits.batch", "must be at least limits.body")
@@ -377,9 +377,4 @@ func isToken(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= 64
-}
-
-func isLoopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }

@@ -94,6 +94,10 @@ func (g *Guard) blockFor(j *judgement, c *policy.Crossing) *Block {
 	return b
 }
 
+// maxBlocks bounds what attackers with many addresses can make Warder remember
+// for good: beyond it automatic Blocks last 15 minutes.
+const maxBlocks = 2_000_000
+
 // place puts an automatic Block in force unless one that lasts as long stands
 // on the subject already (SEMANTICS 32), and reports whether b is the one that
 // counts.
@@ -120,6 +124,10 @@ func (g *Guard) place(j *judgement, b *Block, c *policy.Crossing, rec *Record, o
 		}
 		g.blocks.remove(b.Subject, old.ID())
 		rec.BlockEnds = append(rec.BlockEnds, BlockEnd{ID: old.ID(), At: j.now, Reason: "superseded by " + b.ID})
+	}
+	if limit := j.now.Add(policy.ShortBlock); g.blocks.n.Load() >= maxBlocks && (b.Until.IsZero() || b.Until.After(limit)) {
+		b.Until, b.Cut = limit, DegradedBlocks
+		out.until = limit
 	}
 	rec.Blocks = append(rec.Blocks, b)
 	out.stand = g.blocks.add(b)

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/warderhq/warder"
@@ -22,6 +23,11 @@ type inForce struct {
 type listing struct {
 	provider policy.Provider
 	lookup   func(netip.Addr) (level int, ok bool)
+}
+
+// idle reports whether a policy that is switched on has no rule that is.
+func (f *inForce) idle() bool {
+	return f.mode != warder.Off && !slices.ContainsFunc(f.policy.Rules, func(r *policy.Rule) bool { return r.Mode != warder.Off })
 }
 
 // ruleMode is the mode a standing result of a rule is held to: the weaker of

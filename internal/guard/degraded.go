@@ -18,6 +18,8 @@ const (
 	DegradedBlast     = AlertBlastRadius
 	DegradedCounters  = AlertCountersFull
 	DegradedJournal   = "settlements_not_journaled"
+	DegradedBlocks    = "blocks_full"
+	DegradedNoRules   = "no_rules"
 )
 
 // degraded is what works with less than it should.
@@ -160,6 +162,9 @@ func (g *Guard) watch(now time.Time) {
 	} else {
 		g.Degrade(DegradedCounters, "", false)
 	}
+	g.Degrade(DegradedBlocks, "So many blocks stand that new automatic ones last 15 minutes. Lift what is no longer needed, or let rules have a cooling period.",
+		g.blocks.n.Load() >= maxBlocks)
+	g.Degrade(DegradedNoRules, "The policy is switched on but none of its rules is: nothing is counted. Put a preset in force.", g.force.Load().idle())
 	if n := g.unjournaled.Load(); n > 0 {
 		g.Degrade(DegradedJournal, "Outcomes of attempts that counted but could not be journaled since the start; they are not in the event log.", true)
 	}

@@ -114,6 +114,21 @@ func sourceOf(device string, address netip.Prefix) string {
 	return "a:" + address.String()
 }
 
+// sameAgent compares families. Telephones and tablets that ask for the desktop
+// site call themselves Linux and macOS.
+func sameAgent(a, b string) bool {
+	if a == b {
+		return true
+	}
+	browserA, systemA, _ := strings.Cut(a, "/")
+	browserB, systemB, _ := strings.Cut(b, "/")
+	if browserA != browserB {
+		return false
+	}
+	pair := systemA + " " + systemB
+	return pair == "Android Linux" || pair == "Linux Android" || pair == "iOS macOS" || pair == "macOS iOS"
+}
+
 // agentFamily reduces a user agent to what stays the same while a session
 // lives: browser and system, without versions. "" is unknown.
 func agentFamily(ua string) string {

@@ -327,3 +327,50 @@ func TestRepeatedAttempts(t *testing.T) {
 		}
 	})
 }
+
+// Whoever has a session ended could otherwise send it along and guess
+// uncounted ever after.
+func TestRevokedSessionIsNoCover(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		e := succeed("198.51.100.3", "mallory")
+		e.Session = "ended"
+		r.report(e)
+		if _, err := r.RevokeSessions(context.Background(), Actor{Name: "test"}, RevokeRequest{Session: "ended"}); err != nil {
+			t.Fatal(err)
+		}
+		var d warder.Decision
+		for i := range 5 {
+			guess := fail(attacker, fmt.Sprint("victim", i))
+			guess.Session = "ended"
+			d = r.report(guess).Decision
+		}
+		r.want(d, warder.BlockAction, warder.Threshold)
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+	})
+}
+
+func TestPhonesThatAskForTheDesktopSite(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		same bool
+	}{
+		{"Chrome/Android", "Chrome/Linux", true},
+		{"Safari/macOS", "Safari/iOS", true},
+		{"Chrome/Android", "Chrome/Windows", false},
+		{"Chrome/Android", "Firefox/Linux", false},
+		{"Chrome/Windows", "Chrome/Windows", true},
+	} {
+		if got := sameAgent(tt.a, tt.b); got != tt.same {
+			t.Errorf("%s and %s: same is %t, want %t", tt.a, tt.b, got, tt.same)
+		}
+	}
+}
+
+func TestPolicyWithoutRulesIsDegraded(t *testing.T) {
+	bubble(t, "enabled: true\n", func(r *rig) {
+		time.Sleep(3 * time.Second)
+		if d := r.Degraded(); len(d) != 1 || d[0].Reason != DegradedNoRules {
+			t.Errorf("degraded: %+v", d)
+		}
+	})
+}

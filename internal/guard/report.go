@@ -310,8 +310,12 @@ func (g *Guard) gather(j *judgement, f *inForce, found finding) {
 	needs := f.policy.Needs(e)
 	enforced := found.action == warder.BlockAction && !found.observe
 	facts.Errored = j.errored
-	facts.Covered = enforced && (found.why == warder.Blocked || found.why == warder.SessionRevoked)
-	facts.Refused = enforced && !facts.Covered && j.attempt == nil
+	// A revoked session covers what is done in the session. It does not cover
+	// guesses: whoever had a session ended could send it along and guess
+	// uncounted ever after.
+	revoked := found.why == warder.SessionRevoked
+	facts.Covered = enforced && (found.why == warder.Blocked || revoked && !strings.HasSuffix(e.Name, "_FAILURE"))
+	facts.Refused = enforced && found.why != warder.Blocked && !revoked && j.attempt == nil
 	facts.Trusted = found.why == warder.Trusted
 	if j.attempt != nil && j.attempt.trusted {
 		facts.Trusted = true

@@ -160,16 +160,18 @@ func (s *liveSession) jump(address netip.Prefix, ua string, now time.Time) strin
 	if family := agentFamily(ua); family != "" {
 		if s.Agent == "" {
 			s.Agent = family
-		} else if family != s.Agent {
+		} else if !sameAgent(family, s.Agent) {
 			return "agent_changed"
 		}
 	}
 	if !address.IsValid() {
 		return ""
 	}
-	n, bits := &s.networks[0], 24
+	// As wide as the pools that providers share between their customers: one
+	// phone changes its address within them from one request to the next.
+	n, bits := &s.networks[0], 16
 	if address.Addr().Is6() {
-		n, bits = &s.networks[1], 48
+		n, bits = &s.networks[1], 32
 	}
 	here, _ := address.Addr().Prefix(bits)
 	if !n.latest.IsValid() || n.latest == here {
