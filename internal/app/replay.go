@@ -56,6 +56,8 @@ type ReplayedCross struct {
 	Also     []string       `json:"also,omitempty"`
 }
 
+var errBackwards = errors.New("the events run from the latest to the oldest; a replay needs them oldest first (tac turns a file round)")
+
 // Replay runs events, one JSON object per line, oldest first, through the
 // functions that live traffic is judged by, taking each event's time as now
 // (SEMANTICS 7). Events need a time. What depends on the world outside the
@@ -91,7 +93,7 @@ func Replay(ctx context.Context, doc *policy.Document, events io.Reader) (*Repla
 		}
 		if errors.Is(err, io.EOF) {
 			if w.back > w.forth {
-				return nil, errors.New("the events run from the latest to the oldest; a replay needs them oldest first (tac turns a file round)")
+				return nil, errBackwards
 			}
 			return &w.out, nil
 		}
