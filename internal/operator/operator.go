@@ -245,7 +245,10 @@ const MaxEmail = 254
 // differ by case alone matters less than two accounts for one person.
 func FoldEmail(s string) (string, error) {
 	s = strings.TrimSpace(s)
-	folded := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
+	folded := fold(fold(s)) // some letters fold only when they are composed anew
+	if fold(folded) != folded {
+		return "", fmt.Errorf("must be an e-mail address with one spelling, is %q", clip(s, 64))
+	}
 	if s == "" || len(folded) > MaxEmail || !utf8.ValidString(s) {
 		return "", fmt.Errorf("must be an e-mail address of at most %d bytes", MaxEmail)
 	}
@@ -256,6 +259,10 @@ func FoldEmail(s string) (string, error) {
 		return "", fmt.Errorf("must be a plain e-mail address such as ann@example.org, is %q", clip(s, 64))
 	}
 	return folded, nil
+}
+
+func fold(s string) string {
+	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
 }
 
 // unprintable finds control characters and marks without a shape of their own,
