@@ -52,7 +52,8 @@ func parseCursor(kind byte, s string) (*cursor, error) {
 		return nil, ErrBadCursor
 	}
 	b, err := cursorEncoding.DecodeString(s)
-	if err != nil || len(b) < 17 || b[0] != kind {
+	// Decoding passes over line breaks; a cursor has one spelling.
+	if err != nil || len(b) < 17 || b[0] != kind || cursorEncoding.EncodeToString(b) != s {
 		return nil, ErrBadCursor
 	}
 	return &cursor{
