@@ -140,7 +140,9 @@ func FuzzAddress(f *testing.F) {
 				t.Errorf("ParseAddr(%q) = %s, and that %s, %v", s, a, again, err)
 			}
 			key := AddressKey(a)
-			if !key.Contains(a) || key != key.Masked() || AddressKey(key.Addr()) != key {
+			// 64:ff9b::/64 begins with the addresses that stand for IPv4.
+			own := nat64.Contains(key.Addr()) || AddressKey(key.Addr()) == key
+			if !key.Contains(a) || key != key.Masked() || !own {
 				t.Errorf("AddressKey(%s) = %s", a, key)
 			}
 			if p, err := ParseSource(s); !strings.Contains(s, "/") && (err != nil || p != key) { // a zone may hold a slash
