@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -23,7 +24,9 @@ func serveBench(b *testing.B, s *Server, h http.Handler) {
 	go func() { done <- srv.Serve(ln) }()
 	defer func() {
 		_ = srv.Close()
-		<-done // it was closed, that is what it says
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			b.Errorf("serve: %v", err)
+		}
 	}()
 	url := "http://" + ln.Addr().String() + "/v1/check"
 	auth := bearer(ScopeCheck)
