@@ -1,0 +1,61 @@
+import { ActionIcon, Anchor, Group, CopyButton as MantineCopy, Text, Tooltip } from "@mantine/core";
+import { IconCheck, IconCopy } from "@tabler/icons-react";
+import { Link } from "@tanstack/react-router";
+
+/** An address or prefix; a single address leads to its page. */
+export function AddressLink({ ip }: { ip?: string }) {
+  if (!ip) return <Text size="sm">–</Text>;
+  return (
+    <Anchor component={Link} to="/addresses/$ip" params={{ ip } as never} size="sm" className="mono">
+      {ip}
+    </Anchor>
+  );
+}
+
+/** An account; leads to its page. The name is whatever somebody typed: text, always. */
+export function AccountLink({ account, realm }: { account?: string; realm?: string }) {
+  if (!account) return <Text size="sm">–</Text>;
+  return (
+    <Anchor
+      component={Link}
+      to="/accounts/$account"
+      params={{ account } as never}
+      search={(realm ? { realm } : {}) as never}
+      size="sm"
+      className="breakable"
+    >
+      {account}
+      {realm && (
+        <Text span size="xs" c="dimmed">
+          {" "}
+          {realm}
+        </Text>
+      )}
+    </Anchor>
+  );
+}
+
+export function Copy({ value, label }: { value: string; label: string }) {
+  return (
+    <MantineCopy value={value}>
+      {({ copied, copy }) => (
+        <Tooltip label={copied ? "Copied" : label}>
+          <ActionIcon variant="subtle" color="gray" size="sm" onClick={copy} aria-label={label}>
+            {copied ? <IconCheck size={14} /> : <IconCopy size={14} />}
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </MantineCopy>
+  );
+}
+
+export function CopyableText({ value, label }: { value: string; label: string }) {
+  return (
+    <Group gap={4} wrap="nowrap">
+      <Text size="sm" className="mono breakable">
+        {value}
+      </Text>
+      <Copy value={value} label={label} />
+    </Group>
+  );
+}

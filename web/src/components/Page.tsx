@@ -1,0 +1,54 @@
+import { Box, Group, Stack, Text, Title } from "@mantine/core";
+import { type ReactNode, useEffect } from "react";
+
+/** A page: its title (also the document's), what it is for, and what can be done on it. */
+export function Page(props: { title: string; about?: ReactNode; actions?: ReactNode; children: ReactNode }) {
+  useEffect(() => {
+    document.title = `${props.title} · Warder`;
+  }, [props.title]);
+  return (
+    <Stack gap="lg">
+      <Group justify="space-between" align="flex-end" gap="sm">
+        <Box>
+          <Title order={1} fz={{ base: 22, sm: 26 }}>
+            {props.title}
+          </Title>
+          {props.about && (
+            <Text c="dimmed" size="sm" maw={720}>
+              {props.about}
+            </Text>
+          )}
+        </Box>
+        {props.actions && (
+          <Group gap="xs" className="no-print">
+            {props.actions}
+          </Group>
+        )}
+      </Group>
+      {props.children}
+    </Stack>
+  );
+}
+
+/** A titled surface on a page. */
+export function Panel(props: { title?: ReactNode; aside?: ReactNode; children: ReactNode; pad?: boolean }) {
+  return (
+    <Box component="section" className="surface" style={{ borderRadius: "var(--mantine-radius-md)" }}>
+      {(props.title || props.aside) && (
+        <Group justify="space-between" px="md" pt="sm" pb={6} gap="xs">
+          <Title order={2} fz="md">
+            {props.title}
+          </Title>
+          {props.aside}
+        </Group>
+      )}
+      <Box
+        px={props.pad === false ? 0 : "md"}
+        pb={props.pad === false ? 0 : "md"}
+        pt={props.title ? 0 : props.pad === false ? 0 : "md"}
+      >
+        {props.children}
+      </Box>
+    </Box>
+  );
+}

@@ -1,0 +1,29 @@
+import { describe, expect, it } from "vitest";
+import { duration, exact, setTimeZone, span } from "./time";
+
+describe("time", () => {
+  it("takes whole days of the operator's time zone", () => {
+    setTimeZone("Asia/Kolkata");
+    const now = Date.parse("2026-11-22T20:00:00Z"); // 23 November there
+    expect(span("30d", now)).toEqual({ from: "2026-10-24T18:30:00.000Z" });
+    expect(exact("2026-11-22T20:00:00Z")).toBe("2026-11-23 01:30:00");
+  });
+
+  it("keeps absolute ranges", () => {
+    expect(span("2026-11-01T00:00:00Z..2026-11-02T00:00:00Z")).toEqual({
+      from: "2026-11-01T00:00:00.000Z",
+      to: "2026-11-02T00:00:00.000Z",
+    });
+  });
+
+  it("names durations", () => {
+    expect([0, 900, 3600, 86400, 90, 604800].map(duration)).toEqual([
+      "permanent",
+      "15 min",
+      "1 h",
+      "1 day",
+      "90 s",
+      "7 days",
+    ]);
+  });
+});

@@ -1,0 +1,87 @@
+import dayjs from "dayjs";
+import relativeTime from "dayjs/plugin/relativeTime";
+import timezone from "dayjs/plugin/timezone";
+import utc from "dayjs/plugin/utc";
+
+dayjs.extend(utc);
+dayjs.extend(timezone);
+dayjs.extend(relativeTime);
+
+/** The time zone that dates are shown in: the operator's, else the browser's. */
+let zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+export const timeZone = () => zone;
+export function setTimeZone(name: string | undefined) {
+  if (!name) return;
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    zone = name;
+  } catch {
+    // A name that this browser does not know: keep the browser's own.
+  }
+}
+
+/** "2026-11-22 14:03:07", in the operator's time zone. */
+export const exact = (t: string | number | Date) => dayjs(t).tz(zone).format("YYYY-MM-DD HH:mm:ss");
+export const day = (t: string | number | Date) => dayjs(t).tz(zone).format("D MMM YYYY");
+export const relative = (t: string | number | Date) => dayjs(t).fromNow();
+
+/** "3 h", "15 min", "2 days"; 0 is permanent. */
+export function duration(seconds: number): string {
+  if (!seconds) return "permanent";
+  const units: [number, string][] = [
+    [86400, "day"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
+  for (const [size, name] of units) {
+    if (seconds >= size && (seconds % size === 0 || size === 1 || seconds > 10 * size)) {
+      const n = Math.round(seconds / size);
+      return name === "day" ? `${n} day${n === 1 ? "" : "s"}` : `${n} ${name}`;
+    }
+  }
+  return `${seconds} s`;
+}
+
+/** The ranges on offer, in days or hours. A range in the URL is one of these
+ * names (it stays relative) or two instants, "from..to". */
+export const ranges = {
+  "1h": 3600,
+  "24h": 86400,
+  "7d": 7 * 86400,
+  "30d": 30 * 86400,
+  "90d": 90 * 86400,
+} as const;
+export type RangeName = keyof typeof ranges;
+export const rangeLabels: Record<RangeName, string> = {
+  "1h": "1 h",
+  "24h": "24 h",
+  "7d": "7 days",
+  "30d": "30 days",
+  "90d": "90 days",
+};
+
+export type Span = { from: string; to?: string };
+
+/** Turns a range of the URL into instants. Relative ranges begin on a whole
+ * minute, so that the same range asked twice in a minute is the same query. */
+export function span(range: string | undefined, now = Date.now()): Span {
+  const [from, to] = (range ?? "").split("..");
+  if (from && to && dayjs(from).isValid() && dayjs(to).isValid()) {
+    return { from: dayjs(from).toISOString(), to: dayjs(to).toISOString() };
+  }
+  const seconds = ranges[(range ?? "30d") as RangeName] ?? ranges["30d"];
+  if (seconds >= 2 * 86400) {
+    // Whole days of the operator: today and the days before it.
+    return {
+      from: dayjs(now)
+        .tz(zone)
+        .startOf("day")
+        .subtract(seconds / 86400 - 1, "day")
+        .toISOString(),
+    };
+  }
+  return { from: new Date(Math.floor((now - seconds * 1000) / 60000) * 60000).toISOString() };
+}
+
+export { dayjs };

@@ -1,0 +1,62 @@
+import "@mantine/core/styles.css";
+import "@mantine/dates/styles.css";
+import "@mantine/notifications/styles.css";
+import "@mantine/spotlight/styles.css";
+import "./global.css";
+import { MantineProvider } from "@mantine/core";
+import { ModalsProvider } from "@mantine/modals";
+import { Notifications } from "@mantine/notifications";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
+import { setNonce } from "get-nonce";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { Problem, whenSignedOut } from "./api/client";
+import { router } from "./router";
+import { theme, variables } from "./theme";
+
+// Styles that are made while the page runs carry the nonce of the policy
+// under which the server sent it.
+const nonce = document.querySelector('meta[property="csp-nonce"]')?.getAttribute("content") ?? "";
+setNonce(nonce);
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 10_000,
+      refetchOnWindowFocus: true,
+      // Warder away or busy: ask again by itself. Everything else is an answer.
+      retry: (count, error) =>
+        error instanceof Problem && (error.status === 0 || error.status === 503) && count < 30,
+      retryDelay: (count) => Math.min(1000 * 2 ** count, 10_000),
+    },
+  },
+});
+
+whenSignedOut(() => {
+  queries.clear();
+  const here = window.location.pathname + window.location.search;
+  void router.navigate({
+    to: "/sign-in",
+    search: (here === "/" ? {} : { to: here }) as never,
+    replace: true,
+  });
+});
+
+createRoot(document.getElementById("root") as HTMLElement).render(
+  <StrictMode>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={variables}
+      defaultColorScheme="auto"
+      getStyleNonce={() => nonce}
+    >
+      <QueryClientProvider client={queries}>
+        <ModalsProvider>
+          <Notifications position="bottom-right" limit={4} />
+          <RouterProvider router={router} />
+        </ModalsProvider>
+      </QueryClientProvider>
+    </MantineProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,5 @@
+import { Page } from "@/components/Page";
+
+export default function Address() {
+  return <Page title="Address">Not built yet.</Page>;
+}

@@ -1,0 +1,81 @@
+import {
+  type CSSVariablesResolver,
+  createTheme,
+  type MantineColorsTuple,
+  Modal,
+  Table,
+  Tooltip,
+} from "@mantine/core";
+
+// The house colour: a calm green that no severity has.
+const warder: MantineColorsTuple = [
+  "#e6f7f1",
+  "#cdebe0",
+  "#9bd8c2",
+  "#66c4a2",
+  "#3db488",
+  "#23a878",
+  "#12966a",
+  "#0a7a5f",
+  "#086350",
+  "#054c3e",
+];
+
+export const theme = createTheme({
+  colors: { warder },
+  primaryColor: "warder",
+  primaryShade: { light: 7, dark: 4 },
+  autoContrast: true,
+  defaultRadius: "md",
+  fontFamily:
+    'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", Arial, sans-serif',
+  fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace',
+  headings: { fontWeight: "650" },
+  components: {
+    Modal: Modal.extend({ defaultProps: { centered: true, overlayProps: { backgroundOpacity: 0.45 } } }),
+    Tooltip: Tooltip.extend({
+      defaultProps: {
+        events: { hover: true, focus: true, touch: true },
+        withArrow: true,
+        multiline: true,
+        maw: 320,
+      },
+    }),
+    Table: Table.extend({ defaultProps: { verticalSpacing: "xs", highlightOnHover: true } }),
+  },
+});
+
+/** Colours that have a meaning of their own, checked for contrast in both schemes. */
+export const variables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    "--mantine-color-body": "#f7f8f8",
+    "--surface": "#ffffff",
+    "--surface-border": "#e3e6e8",
+    "--mantine-color-dimmed": "#5a636b",
+    "--severity-info": "#1971c2",
+    "--severity-warning": "#b58100",
+    "--severity-high": "#d9480f",
+    "--severity-critical": "#c92a2a",
+    "--severity-info-text": "#1864ab",
+    "--severity-warning-text": "#7a5700",
+    "--severity-high-text": "#b23a08",
+    "--severity-critical-text": "#b02222",
+    "--state-good": "#087f5b",
+  },
+  dark: {
+    "--mantine-color-body": "#16191c",
+    "--surface": "#1e2226",
+    "--surface-border": "#32383d",
+    "--mantine-color-dimmed": "#a3acb3",
+    "--severity-info": "#4dabf7",
+    "--severity-warning": "#ffd43b",
+    "--severity-high": "#ff922b",
+    "--severity-critical": "#ff6b6b",
+    "--severity-info-text": "#74c0fc",
+    "--severity-warning-text": "#ffd43b",
+    "--severity-high-text": "#ffa94d",
+    "--severity-critical-text": "#ff8787",
+    "--state-good": "#38d9a9",
+  },
+});
