@@ -4,7 +4,12 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
 // The dashboard is built into the Go package that embeds it. During
-// development `npm run dev` serves the pages and passes the API's paths on.
+// development `npm run dev` serves the pages and passes the API's paths on to
+// WARDER_URL; with WARDER_KEY (an API key) nobody has to sign in.
+const warder = process.env.WARDER_URL ?? "http://127.0.0.1:8420";
+const key = process.env.WARDER_KEY;
+const target = { target: warder, headers: key ? { Authorization: `Bearer ${key}` } : {} };
+
 export default defineConfig({
   plugins: [react()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
@@ -15,9 +20,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 900,
   },
   server: {
-    proxy: Object.fromEntries(
-      ["/v1", "/openapi.json", "/readyz", "/healthz"].map((path) => [path, "http://127.0.0.1:8420"]),
-    ),
+    proxy: Object.fromEntries(["/v1", "/openapi.json", "/readyz", "/healthz"].map((path) => [path, target])),
   },
   test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"] },
 });
