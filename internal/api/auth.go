@@ -178,6 +178,10 @@ func (s *Server) authenticate(r *http.Request, row *route) (*caller, error) {
 			return nil, newProblem(http.StatusForbidden, "This API key may not be used from this address.")
 		}
 	}
+	if row.scope == "" {
+		s.metrics.refused.WithLabelValues("scope").Inc()
+		return nil, newProblem(http.StatusForbidden, "This call is for operators who are signed in, not for API keys.")
+	}
 	if !k.may(row.scope) {
 		s.metrics.refused.WithLabelValues("scope").Inc()
 		return nil, newProblem(http.StatusForbidden, "This API key lacks the scope "+string(row.scope)+".")
@@ -209,6 +213,13 @@ func (s *Server) actor(r *http.Request, c *caller) guard.Actor {
 	}
 	return a
 }
+
+// Names of the session's cookie. Over TLS the prefix makes browsers refuse it
+// from any other host and without Secure.
+const (
+	cookieName       = "warder"
+	secureCookieName = "__Host-warder"
+)
 
 // keyRefresh is how old the cache of API keys may be. Changes through this
 // instance act at once; it is for those made beside it.

@@ -40,7 +40,8 @@ func (s *Server) manage() error {
 	config.Transformers = []huma.Transformer{asProblem}
 	config.Info.Description = "Self-hosted login protection. Errors are problem documents (RFC 9457)."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "http", Scheme: "bearer", BearerFormat: "wk_<id>_<secret>", Description: "An API key; each call names the scope it needs."},
+		"key":     {Type: "http", Scheme: "bearer", BearerFormat: "wk_<id>_<secret>", Description: "An API key; each call names the scope it needs."},
+		"session": {Type: "apiKey", In: "cookie", Name: cookieName, Description: "The cookie of a signed-in operator; " + secureCookieName + " over TLS. Each call names the role it needs."},
 	}
 	s.huma = humago.New(s.router, config)
 	s.manageEvents()
@@ -48,6 +49,9 @@ func (s *Server) manage() error {
 	s.manageSources()
 	s.managePolicy()
 	s.managePeople()
+	s.manageSession()
+	s.manageMe()
+	s.manageSetup()
 	s.manageExports()
 	s.router.handle("GET /v1/stream", s.serveStream)
 	return s.describe()
@@ -127,19 +131,23 @@ func registerRaw[I, O any](s *Server, pattern, id, summary string, status int, h
 }
 
 func secure(op *huma.Operation, row *route) {
-	op.Security = []map[string][]string{{"key": {}}}
-	op.Description = strings.TrimSpace(op.Description + "\n\nScope: `" + string(row.scope) + "`." + roleText(row.role))
-	op.Extensions = map[string]any{"x-warder-scope": string(row.scope)}
+	if row.open {
+		op.Security = []map[string][]string{}
+		return
+	}
+	op.Extensions = map[string]any{}
+	var text string
+	if row.scope != "" {
+		op.Security = append(op.Security, map[string][]string{"key": {}})
+		op.Extensions["x-warder-scope"] = string(row.scope)
+		text = " Scope: `" + string(row.scope) + "`."
+	}
 	if row.role != "" {
+		op.Security = append(op.Security, map[string][]string{"session": {}})
 		op.Extensions["x-warder-role"] = string(row.role)
+		text += " Operators: `" + string(row.role) + "` and above."
 	}
-}
-
-func roleText(r operator.Role) string {
-	if r == "" {
-		return ""
-	}
-	return " Operators: `" + string(r) + "` and above."
+	op.Description = strings.TrimSpace(op.Description + "\n\n" + strings.TrimSpace(text))
 }
 
 func tagOf(path string) string {
@@ -280,9 +288,17 @@ func queryIsValid(r *http.Request) (ok bool, err error) {
 	return true, nil
 }
 
-// forgets lists calls whose answers hold a secret and are not kept. They
-// cannot happen twice: names are unique.
-func forgets(path string) bool { return path == "/v1/keys" || path == "/v1/operators" }
+// forgets lists calls whose answers hold a secret, or belong to one person, and
+// are not kept: an Idempotency-Key says nothing about who sends it.
+func forgets(path string) bool {
+	rest, _ := strings.CutPrefix(path, "/v1/")
+	first, _, _ := strings.Cut(rest, "/")
+	switch first {
+	case "keys", "operators", "setup", "session", "me", "invitations":
+		return true
+	}
+	return false
+}
 
 // underWay holds the calls with an Idempotency-Key that are being done.
 type underWay struct {

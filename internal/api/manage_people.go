@@ -138,6 +138,7 @@ func (s *Server) managePeople() {
 			return nil, s.loadKeys(ctx)
 		})
 	s.manageOperators()
+	s.manageOperatorAccess()
 	s.manageNotes()
 	register(s, "POST /v1/alerts/test", "test-alert", "Send a test mail and show what the mail server answered", 0,
 		func(ctx context.Context, in *body[TestAlertBody]) (Items[AlertTest], error) {
@@ -200,9 +201,14 @@ func (s *Server) testAlert(ctx context.Context, to []string) (Items[AlertTest], 
 type OperatorView struct {
 	ID         string        `json:"id"`
 	Email      string        `json:"email"`
+	Name       string        `json:"name"`
 	Role       operator.Role `json:"role"`
 	Active     bool          `json:"active"`
+	TOTP       bool          `json:"totp"`
+	Passkeys   int           `json:"passkeys"`
 	Created    time.Time     `json:"created"`
+	LastSignIn *time.Time    `json:"last_sign_in,omitempty"`
+	ExpiresAt  *time.Time    `json:"expires_at,omitempty" doc:"When the account ends; absent: never."`
 	DisabledAt *time.Time    `json:"disabled_at,omitempty"`
 }
 
@@ -221,8 +227,11 @@ type NewOperatorBody struct {
 
 // EditOperatorBody changes one thing.
 type EditOperatorBody struct {
-	Active   *bool   `json:"active,omitempty"`
-	Password *string `json:"password,omitempty" maxLength:"256"`
+	Active    *bool   `json:"active,omitempty" doc:"The opposite of disabled."`
+	Disabled  *bool   `json:"disabled,omitempty"`
+	Password  *string `json:"password,omitempty" maxLength:"256" doc:"By key or socket only; in the dashboard, make a reset link."`
+	Role      *string `json:"role,omitempty" enum:"owner,admin,analyst,viewer"`
+	ExpiresAt *string `json:"expires_at,omitempty" doc:"When the account ends, RFC 3339; empty: never."`
 }
 
 // NoteBody is a note.
@@ -287,6 +296,23 @@ func (s *Server) manageOperators() {
 				}
 			}
 			return OperatorView{}, guard.ErrNotFound
+		})
+}
+
+func (s *Server) manageOperatorAccess() {
+	register(s, "POST /v1/operators/{id}/reset", "reset-operator", "Make a link by which a person sets a new password; the second factor is removed", 0,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"254"`
+		},
+		) (NewLink, error) {
+			return NewLink{}, errUnbuilt
+		})
+	registerRaw(s, "DELETE /v1/operators/{id}/sessions", "end-operator-sessions", "Sign a person out everywhere", http.StatusNoContent,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"254"`
+		},
+		) (*struct{}, error) {
+			return nil, errUnbuilt
 		})
 }
 

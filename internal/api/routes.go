@@ -28,7 +28,8 @@ func Scopes() []Scope {
 }
 
 // route says who may use a path: API keys of a scope, operators of a role.
-// An empty role: no operator, since the call is for applications only.
+// An empty scope: no key, since the call is about the operator who is signed
+// in. An empty role: no operator, since the call is for applications only.
 type route struct {
 	pattern string // method and path as net/http writes them
 	scope   Scope
@@ -69,18 +70,18 @@ var routes = []route{
 	{pattern: "GET /v1/accounts/{account}", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "GET /v1/blocks", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "GET /v1/blocks/{id}", scope: ScopeRead, role: operator.Viewer},
-	{pattern: "POST /v1/blocks", scope: ScopeBlocks, role: operator.Analyst},
+	{pattern: "POST /v1/blocks", scope: ScopeBlocks, role: operator.Admin},
 	{pattern: "PATCH /v1/blocks/{id}", scope: ScopeBlocks, role: operator.Analyst},
-	{pattern: "DELETE /v1/blocks/{id}", scope: ScopeBlocks, role: operator.Analyst},
-	{pattern: "POST /v1/blocks/lift", scope: ScopeBlocks, role: operator.Analyst},
-	{pattern: "POST /v1/blocks/import", scope: ScopeBlocks, role: operator.Analyst},
+	{pattern: "DELETE /v1/blocks/{id}", scope: ScopeBlocks, role: operator.Admin},
+	{pattern: "POST /v1/blocks/lift", scope: ScopeBlocks, role: operator.Admin},
+	{pattern: "POST /v1/blocks/import", scope: ScopeBlocks, role: operator.Admin},
 	{pattern: "GET /v1/references/{ref}", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "GET /v1/trusted", scope: ScopeRead, role: operator.Viewer},
-	{pattern: "POST /v1/trusted", scope: ScopeAdmin, role: operator.Analyst},
-	{pattern: "DELETE /v1/trusted/{id}", scope: ScopeAdmin, role: operator.Analyst},
-	{pattern: "POST /v1/counters/clear", scope: ScopeAdmin, role: operator.Analyst},
+	{pattern: "POST /v1/trusted", scope: ScopeAdmin, role: operator.Admin},
+	{pattern: "DELETE /v1/trusted/{id}", scope: ScopeAdmin, role: operator.Admin},
+	{pattern: "POST /v1/counters/clear", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "GET /v1/sessions", scope: ScopeRead, role: operator.Viewer},
-	{pattern: "POST /v1/sessions/revoke", scope: ScopeSessions, role: operator.Analyst},
+	{pattern: "POST /v1/sessions/revoke", scope: ScopeSessions, role: operator.Admin},
 	{pattern: "GET /v1/policy", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "PUT /v1/policy", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "GET /v1/policy/revisions", scope: ScopeRead, role: operator.Viewer},
@@ -105,6 +106,36 @@ var routes = []route{
 	{pattern: "GET /v1/operators", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "POST /v1/operators", scope: ScopeAdmin, role: operator.Owner},
 	{pattern: "PATCH /v1/operators/{id}", scope: ScopeAdmin, role: operator.Owner},
+	{pattern: "DELETE /v1/operators/{id}/sessions", scope: ScopeAdmin, role: operator.Owner},
+	{pattern: "POST /v1/operators/{id}/reset", scope: ScopeAdmin, role: operator.Owner},
+	{pattern: "GET /v1/invitations", scope: ScopeAdmin, role: operator.Admin},
+	{pattern: "POST /v1/invitations", scope: ScopeAdmin, role: operator.Owner},
+	{pattern: "DELETE /v1/invitations/{id}", scope: ScopeAdmin, role: operator.Owner},
+	{pattern: "GET /v1/invitations/accept", open: true},  // the link is the right
+	{pattern: "POST /v1/invitations/accept", open: true}, // the link is the right
+	{pattern: "GET /v1/setup", open: true},
+	{pattern: "POST /v1/setup", open: true}, // the link is the right
+	{pattern: "GET /v1/session", open: true},
+	{pattern: "POST /v1/session", open: true},
+	{pattern: "POST /v1/session/totp", open: true},
+	{pattern: "POST /v1/session/recovery", open: true},
+	{pattern: "POST /v1/session/passkey/options", open: true},
+	{pattern: "POST /v1/session/passkey", open: true},
+	{pattern: "DELETE /v1/session", open: true},
+	{pattern: "GET /v1/me", role: operator.Viewer},
+	{pattern: "PATCH /v1/me", role: operator.Viewer},
+	{pattern: "POST /v1/me/password", role: operator.Viewer},
+	{pattern: "POST /v1/me/totp", role: operator.Viewer},
+	{pattern: "POST /v1/me/totp/confirm", role: operator.Viewer},
+	{pattern: "DELETE /v1/me/totp", role: operator.Viewer},
+	{pattern: "POST /v1/me/recovery-codes", role: operator.Viewer},
+	{pattern: "GET /v1/me/passkeys", role: operator.Viewer},
+	{pattern: "POST /v1/me/passkeys/options", role: operator.Viewer},
+	{pattern: "POST /v1/me/passkeys", role: operator.Viewer},
+	{pattern: "DELETE /v1/me/passkeys/{id}", role: operator.Viewer},
+	{pattern: "GET /v1/me/sessions", role: operator.Viewer},
+	{pattern: "DELETE /v1/me/sessions/{id}", role: operator.Viewer},
+	{pattern: "DELETE /v1/me/sessions", role: operator.Viewer},
 	{pattern: "GET /v1/keys", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "POST /v1/keys", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "DELETE /v1/keys/{id}", scope: ScopeAdmin, role: operator.Admin},
