@@ -209,9 +209,12 @@ var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// missing answers for paths that nobody handles: 405 with the methods that the
-// path has, or 404.
+// missing answers for paths that no call has: with the dashboard, 405 with the
+// methods that the path has, or 404.
 func (rt *router) missing(w http.ResponseWriter, r *http.Request) {
+	if rt.server.dashboard(w, r) {
+		return
+	}
 	var allow []string
 	probe := &http.Request{Host: r.Host, URL: r.URL}
 	for _, m := range methods {

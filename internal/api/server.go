@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,6 +18,7 @@ import (
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/store"
+	"github.com/warderhq/warder/internal/web"
 )
 
 // Options are what the API is made of. Guard and Store are required.
@@ -38,6 +38,8 @@ type Options struct {
 	MaxBody, MaxBatch int64
 	// Ready says whether everything is loaded; nil: always.
 	Ready func() bool
+	// Dashboard is shown to browsers; nil: there is none.
+	Dashboard *web.Pages
 	// PolicyFile says that the policy is ruled by a file and read-only here.
 	PolicyFile string
 }
@@ -260,14 +262,8 @@ func (s *Server) rescue(w http.ResponseWriter, r *http.Request) {
 
 // plainRoutes registers what needs no API key.
 func (s *Server) plainRoutes() {
-	s.router.handle("GET /{$}", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
-		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
-		_, _ = w.Write([]byte(strings.TrimLeft(welcome, "\n")))
-	})
-	s.router.handle("GET /references/{ref}", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
-		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
-		_, _ = w.Write([]byte(strings.TrimLeft(lifting, "\n")))
-	})
+	s.router.handle("GET /{$}", s.page(welcome))
+	s.router.handle("GET /references/{ref}", s.page(lifting))
 	s.router.handle("GET /healthz", func(w http.ResponseWriter, _ *http.Request, _ *caller) {
 		w.Header()["Content-Type"] = jsonType
 		_, _ = w.Write([]byte(`{"up":true}` + "\n"))
@@ -275,37 +271,3 @@ func (s *Server) plainRoutes() {
 	s.router.handle("GET /readyz", s.readyz)
 	s.router.handle("GET /metrics", s.metrics.serve)
 }
-
-// lifting is what the link in a mail leads to. It tells a stranger nothing:
-// what a reference stands for takes a key, or the command line.
-const lifting = `
-What a reference stands for, and why:
-
-  curl /v1/references/REFERENCE -H 'Authorization: Bearer wk_...'       (scope "read")
-
-Lift the block, on the machine that Warder runs on:
-
-  warder unblock --verdict error ADDRESS        it was a mistake
-  warder unblock --verdict resolved ADDRESS     it was an attack, and it is over
-
-or with an API key of scope "blocks":
-
-  curl -X DELETE /v1/blocks/ID -H 'Authorization: Bearer wk_...' -H 'Content-Type: application/json' \
-       -d '{"verdict":"error","reason":"..."}'
-`
-
-const welcome = `
-Warder watches sign-ins, tells attacks from mistakes and stops the attackers.
-
-Report what happens, with an API key of scope "events":
-
-  curl -X POST /v1/events -H 'Authorization: Bearer wk_...' -H 'Content-Type: application/json' \
-       -d '{"name":"USER_LOGIN_FAILURE","ip":"203.0.113.7","account":"alice"}'
-
-Ask before you let somebody in:
-
-  curl -X POST /v1/check -H 'Authorization: Bearer wk_...' -H 'Content-Type: application/json' \
-       -d '{"ip":"203.0.113.7","account":"alice"}'
-
-Everything else is described in /openapi.json. How Warder is: /healthz, /readyz, /metrics.
-`

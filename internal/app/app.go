@@ -25,6 +25,7 @@ import (
 	"github.com/warderhq/warder/internal/outbound"
 	"github.com/warderhq/warder/internal/policy"
 	"github.com/warderhq/warder/internal/store"
+	"github.com/warderhq/warder/internal/web"
 )
 
 // Bounds of the tables that strangers can fill, besides the counters, whose
@@ -179,6 +180,13 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the challenges: %w", err)
 	}
+	pages, err := web.Built()
+	if err != nil {
+		return nil, err
+	}
+	if !pages.IsBuilt() {
+		a.log.Info("the dashboard is not built into this program; make build does it")
+	}
 	a.api, err = api.New(api.Options{
 		Guard:      a.guard,
 		Store:      a.db,
@@ -192,6 +200,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		MaxBody:    cfg.Limits.Body,
 		MaxBatch:   cfg.Limits.Batch,
 		Ready:      a.ready.Load,
+		Dashboard:  pages,
 		PolicyFile: cfg.PolicyFile,
 	})
 	if err != nil {
