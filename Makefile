@@ -19,20 +19,39 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 # Packages in which goroutines meet: tested once more under the race detector.
 RACY := ./internal/counter/... ./internal/guard/... ./internal/policy/... ./internal/prefix/... ./internal/store/...
 
-.PHONY: build run test race fuzz bench soak lint fmt clean
+.PHONY: build run web test test-web race fuzz bench soak lint fmt clean
 
-build:
+build: web
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/warder ./cmd/warder
 
 run: build
 	@exec bin/warder serve --data ./data
 
+# The dashboard, embedded by the Go build. A build without Node has none, and
+# its binary says so.
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/e2e -prune -o -type f ! -name schema.d.ts -print 2>/dev/null)
+
+web:
+	@if scripts/need node; then $(MAKE) --no-print-directory internal/web/dist/index.html; \
+	else echo "build: without the dashboard"; fi
+
+internal/web/dist/index.html: $(WEB_SOURCES) internal/api/testdata/openapi.json web/node_modules/.package-lock.json
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+
 test:
-	scripts/need
+	scripts/need node chromium race
 	$(GO) vet ./...
 	$(GO) test -timeout 5m ./...
 	$(MAKE) --no-print-directory race
 	scripts/fuzz 3
+	$(MAKE) --no-print-directory test-web
+
+# The dashboard's own tests, and all of its pages in a real browser.
+test-web: build
+	cd web && npm run --silent check && npm run --silent test && npm run --silent e2e
 
 race:
 	$(GO) test -race -short -timeout 5m $(RACY)
@@ -49,9 +68,11 @@ soak:
 
 lint:
 	$(LINT) run ./...
+	@if [ -d web/node_modules ]; then cd web && npx biome check .; fi
 
 fmt:
 	$(LINT) fmt ./...
+	cd web && npm run --silent format
 
 clean:
-	rm -rf bin dist
+	rm -rf bin internal/web/dist/* web/node_modules web/src/api/schema.d.ts
