@@ -103,17 +103,20 @@ type LiftManyBody struct {
 	IDs    []string    `json:"ids,omitempty" maxItems:"10000"`
 	IP     string      `json:"ip,omitempty" maxLength:"64" doc:"All blocks whose subject is this address or prefix."`
 	Filter *LiftFilter `json:"filter,omitempty" doc:"All live blocks that match every given field."`
+	DryRun bool        `json:"dry_run,omitempty" doc:"Tell what ids or filter would lift, and lift nothing."`
 }
 
 // LiftFilter selects live blocks.
 type LiftFilter struct {
-	From   time.Time `json:"from,omitzero"`
-	To     time.Time `json:"to,omitzero"`
-	Within string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
-	Rule   string    `json:"rule,omitempty" maxLength:"64"`
-	Event  string    `json:"event,omitempty" maxLength:"64"`
-	Source string    `json:"source,omitempty" enum:"rule,manual,import"`
-	Q      string    `json:"q,omitempty" maxLength:"256"`
+	From     time.Time `json:"from,omitzero"`
+	To       time.Time `json:"to,omitzero"`
+	Within   string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
+	Account  string    `json:"account,omitempty" maxLength:"256"`
+	Rule     string    `json:"rule,omitempty" maxLength:"64"`
+	Event    string    `json:"event,omitempty" maxLength:"64"`
+	Source   string    `json:"source,omitempty" enum:"rule,manual,import"`
+	Reviewed *bool     `json:"reviewed,omitempty"`
+	Q        string    `json:"q,omitempty" maxLength:"256"`
 }
 
 // Lifted is the answer to lifting.
@@ -337,7 +340,11 @@ func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error)
 	if in.Filter != nil {
 		filter.From, filter.To = in.Filter.From, in.Filter.To
 		filter.Rule, filter.Event, filter.Source, filter.Q = in.Filter.Rule, in.Filter.Event, in.Filter.Source, in.Filter.Q
+		filter.Account, filter.Reviewed = in.Filter.Account, in.Filter.Reviewed
 		filter.IP = parseRange(&f, "body.filter.within", in.Filter.Within)
+	}
+	if in.DryRun && in.IP != "" {
+		f.Add("body.dry_run", "goes with ids or filter; to see the blocks of an address, use filter.within")
 	}
 	if err := f.Err(); err != nil {
 		return Lifted{}, err
@@ -359,7 +366,36 @@ func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error)
 			return Lifted{Blocks: []BlockView{}}, nil
 		}
 	}
+	if in.DryRun {
+		return s.wouldLift(ctx, l.IDs)
+	}
 	return s.lift(ctx, l)
+}
+
+// wouldLift counts the blocks among ids that are live, and shows the first.
+func (s *Server) wouldLift(ctx context.Context, ids []string) (Lifted, error) {
+	now := time.Now()
+	out := Lifted{Blocks: []BlockView{}}
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		b, err := s.opts.Store.Block(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			return Lifted{}, err
+		}
+		if v := newBlockView(b, now); v.State == guard.StateActive {
+			if out.Lifted++; len(out.Blocks) < store.MaxPage {
+				out.Blocks = append(out.Blocks, v)
+			}
+		}
+	}
+	return out, nil
 }
 
 // TrustBody is a new entry of the trusted list.

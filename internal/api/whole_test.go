@@ -297,6 +297,19 @@ func TestManagementCalls(t *testing.T) {
 		t.Errorf("imported: %+v", imported)
 	}
 	var lifted Lifted
+	h.want(t, 200, "POST", "/v1/blocks/lift", `{"verdict":"resolved","filter":{"source":"import","reviewed":true},"dry_run":true}`, &lifted)
+	if lifted.Lifted != 0 {
+		t.Errorf("nobody reviewed anything, yet these would be lifted: %+v", lifted)
+	}
+	h.want(t, 200, "POST", "/v1/blocks/lift", `{"verdict":"resolved","filter":{"source":"import"},"dry_run":true}`, &lifted)
+	if lifted.Lifted != 2 || lifted.Blocks[0].State != "active" {
+		t.Errorf("would be lifted: %+v", lifted)
+	}
+	one := `{"verdict":"resolved","ids":["` + lifted.Blocks[0].ID + `","` + lifted.Blocks[0].ID + `","nothing"],"dry_run":true}`
+	if h.want(t, 200, "POST", "/v1/blocks/lift", one, &lifted); lifted.Lifted != 1 {
+		t.Errorf("would be lifted by id: %+v", lifted)
+	}
+	h.want(t, 422, "POST", "/v1/blocks/lift", `{"verdict":"resolved","ip":"203.0.113.1","dry_run":true}`, nil)
 	h.want(t, 200, "POST", "/v1/blocks/lift", `{"verdict":"resolved","filter":{"source":"import"}}`, &lifted)
 	if lifted.Lifted != 2 {
 		t.Errorf("lifted: %+v", lifted)
