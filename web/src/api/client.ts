@@ -56,8 +56,8 @@ const problems: Middleware = {
 /** The typed client of Warder's public API. Error answers are thrown as Problem. */
 export const api = createClient<paths>({
   baseUrl: "/",
-  // Lists in a query are repeated parameters: severity=high&severity=critical.
-  querySerializer: { array: { style: "form", explode: true } },
+  // Lists in a query are separated by commas: severity=high,critical.
+  querySerializer: { array: { style: "form", explode: false } },
 });
 api.use(problems);
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseSearch, readFilters, stringifySearch, withFilter, withoutFilter } from "./filters";
+import { parseSearch, readFilters, stringifySearch, toQuery, withFilter, withoutFilter } from "./filters";
 
 describe("filters", () => {
   it("go through the URL unchanged", () => {
@@ -12,6 +12,12 @@ describe("filters", () => {
     expect(included).toEqual({ name: ["LOGOUT"] });
     expect(withFilter(included, "name", "LOGOUT", true)).toEqual({ not_name: ["LOGOUT"] });
     expect(withoutFilter(included, "name", "LOGOUT")).toEqual({});
+  });
+
+  it("hold one value of a field of which the API takes one", () => {
+    const two = withFilter(withFilter({ name: ["A"] }, "ip", "192.0.2.1"), "ip", "192.0.2.2");
+    expect(two).toEqual({ name: ["A"], ip: ["192.0.2.2"] });
+    expect(toQuery(withFilter(two, "name", "B"))).toEqual({ name: ["A", "B"], ip: "192.0.2.2" });
   });
 
   it("read only the fields they know", () => {

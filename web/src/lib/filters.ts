@@ -1,10 +1,15 @@
 /** What a list is filtered by, as it stands in the URL: ?severity=high&severity=critical&not_name=LOGOUT.
  * A field may be included (`severity`) or excluded (`not_severity`); several
- * values of one field are alternatives. */
+ * values of one field are alternatives. The API takes one value only of the
+ * fields in `single`. */
 export type Filters = Record<string, string[]>;
 
 export const fields = ["name", "severity", "ip", "account", "realm", "rule", "q"] as const;
 export type Field = (typeof fields)[number];
+const single = new Set([
+  ...["ip", "account", "realm", "rule", "session", "reason", "app", "q", "not_account"],
+  ...["event", "source", "state", "reviewed"], // of blocks
+]);
 export const excluded = (field: string) => `not_${field}`;
 
 /** Takes the filters out of the search parameters of a page. */
@@ -25,7 +30,12 @@ export function withFilter(filters: Filters, field: string, value: string, exclu
   const here = exclude ? excluded(field) : field;
   const there = exclude ? field : excluded(field);
   const out = withoutFilter(filters, there, value);
-  return { ...out, [here]: [...new Set([...(out[here] ?? []), value])] };
+  return { ...out, [here]: single.has(here) ? [value] : [...new Set([...(out[here] ?? []), value])] };
+}
+
+/** The filters as the API's query: lists where it takes lists, else one value. */
+export function toQuery(filters: Filters): Record<string, string | string[] | undefined> {
+  return Object.fromEntries(Object.entries(filters).map(([k, v]) => [k, single.has(k) ? v[0] : v]));
 }
 
 /** The filters without one value. */

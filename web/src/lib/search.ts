@@ -1,6 +1,7 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
-import { type Filters, fields, readFilters, withFilter, withoutFilter } from "./filters";
+import type { paths } from "@/api/schema";
+import { type Filters, fields, readFilters, toQuery, withFilter, withoutFilter } from "./filters";
 import { span } from "./time";
 
 export type Search = Record<string, string | string[] | undefined>;
@@ -25,7 +26,9 @@ export function useSearchState(): [Search, (change: Search, replace?: boolean) =
 
 /** The range and the filters of a page, as they stand in its URL, and as the
  * API's query: the same object for lists, charts, exports and bulk actions. */
-export function useFilters(names: readonly string[] = fields, defaultRange = "30d") {
+type EventQuery = Omit<NonNullable<paths["/v1/events"]["get"]["parameters"]["query"]>, "limit" | "cursor">;
+
+export function useFilters<Q = EventQuery>(names: readonly string[] = fields, defaultRange = "30d") {
   const [search, change] = useSearchState();
   const range = typeof search.range === "string" ? search.range : defaultRange;
   const key = JSON.stringify(search);
@@ -34,7 +37,7 @@ export function useFilters(names: readonly string[] = fields, defaultRange = "30
   // A relative range moves with time, but a query must keep its key for a minute.
   const minute = Math.floor(Date.now() / 60_000);
   // biome-ignore lint/correctness/useExhaustiveDependencies: minute makes it move
-  const query = useMemo(() => ({ ...filters, ...span(range) }), [filters, range, minute]);
+  const query = useMemo(() => ({ ...toQuery(filters), ...span(range) }) as Q, [filters, range, minute]);
   const set = (next: Filters) => {
     const cleared = Object.fromEntries(Object.keys(filters).map((k) => [k, undefined]));
     change({ ...cleared, ...next });
