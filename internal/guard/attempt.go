@@ -185,16 +185,20 @@ func (g *Guard) Settle(ctx context.Context, app *App, token string, s Settlement
 	defer deadline.Stop()
 	// An attempt that memory knows is not in the journal; one that it does not
 	// know was settled before, or belongs to a time before the last start.
+	var unsettled *Event
 	if known := g.underWay(t.ID); !known {
-		before, err := g.journal.Answers(ctx, app.id(), []string{t.ID}, expires.Add(-attemptLife))
+		before, err := g.journal.Answers(ctx, app.id(), []string{t.ID, t.ID + lateSuffix}, expires.Add(-attemptLife))
 		if err != nil {
 			return Reported{ID: t.ID}, ErrBusy
 		}
-		if _, ok := before[t.ID]; ok {
+		_, late := before[t.ID+lateSuffix]
+		first, settled := before[t.ID]
+		if late || settled && first.Unsettled == nil {
 			return Reported{ID: t.ID}, errSettled
 		}
+		unsettled = first.Unsettled
 	}
-	r, p, err := g.settle(app, t, s)
+	r, p, err := g.settle(app, t, s, unsettled)
 	if err != nil {
 		return r, err
 	}
@@ -211,8 +215,9 @@ func (g *Guard) underWay(id string) bool {
 	return ok
 }
 
-// settle judges the outcome under the engine's lock.
-func (g *Guard) settle(app *App, t attemptToken, s Settlement) (Reported, *pending, error) {
+// settle judges the outcome under the engine's lock. unsettled is the failure
+// that was journaled for an attempt that memory has forgotten.
+func (g *Guard) settle(app *App, t attemptToken, s Settlement, unsettled *Event) (Reported, *pending, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := recentKey{app.id(), t.ID}
@@ -221,8 +226,9 @@ func (g *Guard) settle(app *App, t attemptToken, s Settlement) (Reported, *pendi
 	}
 	a := g.attempts.m[t.ID]
 	if a == nil {
-		// Memory of it is gone: its outcome counts as an ordinary event.
-		a = &attempt{id: t.ID, app: app, token: t, q: t.query()}
+		// Memory of it is gone: its outcome counts as an ordinary event, in place
+		// of the failure that was written for it, if one was.
+		a = &attempt{id: t.ID, app: app, token: t, q: t.query(), unsettled: unsettled}
 	}
 	now := g.now()
 	success, failure, errored := policy.AttemptNames(t.Event)

@@ -692,6 +692,53 @@ func TestSettlementAfterRestart(t *testing.T) {
 	})
 }
 
+// SEMANTICS 24: who settles late after a restart still replaces the failure
+// that was written meanwhile, once.
+func TestLateSettlementAfterRestart(t *testing.T) {
+	for name, keep := range map[string]bool{"from the checkpoint": true, "from the journal": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newMemJournal()
+				r := newRig(t, j, "")
+				level := func() int { return r.Explain(Query{IP: addr(attacker), Account: "bob"}).Counters[0].Count }
+				restart := func() {
+					r.stop()
+					if !keep {
+						j.shards = map[int]Shard{}
+					}
+					r = newRig(t, j, "")
+				}
+				q := Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}
+				a, _ := r.Begin(context.Background(), r.app, q, 0, "")
+				time.Sleep(31 * time.Second)
+				restart()
+				if level() != 1 {
+					t.Fatalf("after a restart an unsettled attempt counts %d, want 1", level())
+				}
+				if res := r.settle(a, warder.Success); res.Decision.Action != warder.Allow {
+					t.Errorf("a late success is answered %s", res.Decision.Action)
+				}
+				if level() != 0 {
+					t.Errorf("after its late settlement it counts %d, want 0", level())
+				}
+				for range 2 {
+					if _, err := r.Settle(context.Background(), r.app, a.Token, Settlement{Outcome: warder.Failure}); !errors.Is(err, ErrConflict) {
+						t.Errorf("second late settlement: %v, want conflict", err)
+					}
+					restart()
+				}
+				if level() != 0 {
+					t.Errorf("after another restart it counts %d, want 0", level())
+				}
+				if e := j.named("USER_LOGIN_SUCCESS"); len(e) != 1 || e[0].Replaces != j.named("USER_LOGIN_FAILURE")[0].Seq {
+					t.Errorf("journaled %+v, want one success that replaces the failure", e)
+				}
+				r.stop()
+			})
+		})
+	}
+}
+
 func TestOutageBlocksNobody(t *testing.T) {
 	bubble(t, "", func(r *rig) {
 		for i := range 200 {

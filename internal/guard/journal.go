@@ -112,6 +112,9 @@ type Answer struct {
 	Digest   []byte
 	Severity warder.Severity
 	Answer   []byte // the decision as JSON
+	// Unsettled is the event itself if it is the failure that the engine wrote
+	// for an attempt which nobody settled in time.
+	Unsettled *Event
 }
 
 // Origins of a Block.

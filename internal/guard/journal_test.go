@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/warderhq/warder"
 )
 
 // memJournal is a journal that forgets at the end of the test and can be made
@@ -182,7 +184,11 @@ func (m *memJournal) Answers(_ context.Context, app string, ids []string, since 
 	out := map[string]Answer{}
 	for _, e := range m.events {
 		if e.OwnID && e.App == app && slices.Contains(ids, e.ID) && !e.Arrival.Before(since) {
-			out[e.ID] = Answer{Digest: e.Digest, Severity: e.Severity, Answer: e.Answer}
+			a := Answer{Digest: e.Digest, Severity: e.Severity, Answer: e.Answer}
+			if e.Reason == warder.Unsettled && e.Digest == nil {
+				a.Unsettled = &e
+			}
+			out[e.ID] = a
 		}
 	}
 	return out, nil

@@ -304,14 +304,15 @@ func (d *DB) Answers(ctx context.Context, app string, ids []string, since time.T
 	out := make(map[string]guard.Answer)
 	for _, id := range ids {
 		var a guard.Answer
-		var sev int64
+		var sev, seq int64
+		var reason string
 		var answer *string
 		seen := false
-		if err := d.read(ctx, `SELECT digest, severity, answer FROM events
+		if err := d.read(ctx, `SELECT seq, digest, severity, reason, answer FROM events
 			WHERE id = $1 AND app = $2 AND own_id = 1 AND arrival >= $3 ORDER BY seq DESC LIMIT 1`,
 			[]any{id, app, micros(since)}, func(scan func(...any) error) error {
 				seen = true
-				return scan(&a.Digest, &sev, &answer)
+				return scan(&seq, &a.Digest, &sev, &reason, &answer)
 			}); err != nil {
 			return nil, fmt.Errorf("read answers: %w", err)
 		}
@@ -321,6 +322,15 @@ func (d *DB) Answers(ctx context.Context, app string, ids []string, since time.T
 		a.Severity = warder.Severity(sev)
 		if answer != nil {
 			a.Answer = []byte(*answer)
+		}
+		if reason == warder.Unsettled && len(a.Digest) == 0 {
+			events, err := d.EventsAfter(ctx, seq-1, 1)
+			if err != nil {
+				return nil, fmt.Errorf("read unsettled attempt: %w", err)
+			}
+			if len(events) > 0 {
+				a.Unsettled = &events[0]
+			}
 		}
 		out[id] = a
 	}

@@ -286,13 +286,19 @@ func TestAnswers(t *testing.T) {
 		again := event(90_000, "192.0.2.1", "a")
 		again.OwnID, again.ID, again.Digest = true, "x", []byte("2")
 		j.commit(t, events(mine, ours, theirs), events(again))
-		ids := []string{"x", "y", "z", "w"}
+		left := event(90_001, "192.0.2.1", "a")
+		left.OwnID, left.ID, left.Reason, left.Digest = true, "u", warder.Unsettled, nil
+		j.commit(t, events(left))
+		ids := []string{"x", "y", "z", "w", "u"}
 		got, err := d.Answers(t.Context(), "app1", ids, start)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]guard.Answer{"x": {Digest: []byte("2"), Severity: warder.High, Answer: again.Answer}}
-		if diff := cmp.Diff(want, got); diff != "" {
+		want := map[string]guard.Answer{
+			"x": {Digest: []byte("2"), Severity: warder.High, Answer: again.Answer},
+			"u": {Severity: warder.High, Answer: left.Answer, Unsettled: &left},
+		}
+		if diff := cmp.Diff(want, got, same); diff != "" {
 			t.Error(diff)
 		}
 		if got, err = d.Answers(t.Context(), "app1", ids, start.Add(48*time.Hour)); err != nil || len(got) != 0 {
