@@ -156,6 +156,44 @@ func TestEscalationSurvivesRestart(t *testing.T) {
 	})
 }
 
+// SEMANTICS 54: different guesses make an address hostile, and a mail client
+// that repeats one stale password all day does not.
+func TestRepeatedGuessMakesNoAddressHostile(t *testing.T) {
+	for name, tt := range map[string]struct {
+		guess   func(i int) string
+		hostile bool
+	}{
+		"one stale password":  {func(int) string { return "aa" }, false},
+		"different passwords": {func(i int) string { return fmt.Sprintf("%04x", i) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, rules("cooling_period: 0\n      mode: observe"), func(r *rig) {
+				const office = "203.0.113.200"
+				for i := range 20 {
+					r.report(succeed(office, fmt.Sprint("staff", i)))
+				}
+				for i := range 900 {
+					e := fail(office, "printer")
+					e.Guess.Same = tt.guess(i)
+					r.report(e)
+				}
+				if n, hostile := r.good.standing(warder.AddressKey(addr(office)), r.now()); n != 20 || hostile != tt.hostile {
+					t.Errorf("%d accounts, hostile %t, want %t", n, hostile, tt.hostile)
+				}
+				failed := 0
+				for _, e := range r.j.named("USER_LOGIN_FAILURE") {
+					if e.Failed {
+						failed++
+					}
+				}
+				if want := map[bool]int{false: 1, true: 900}[tt.hostile]; failed != want {
+					t.Errorf("%d of the journaled failures count for the share, want %d", failed, want)
+				}
+			})
+		})
+	}
+}
+
 // SEMANTICS 54: an office does not become hostile by what anybody in it can
 // make fail at will.
 func TestOnlySignInsMakeAnAddressHostile(t *testing.T) {

@@ -63,13 +63,14 @@ type Guard struct {
 
 	changing chan struct{} // held by one change at a time
 
-	seq     atomic.Int64
-	clock   atomic.Int64
-	hitMu   sync.Mutex // guards hit
-	hit     []*stand
-	aside   chan func()
-	revoked broadcast
-	feed    subscribers
+	seq      atomic.Int64
+	clock    atomic.Int64
+	flushing sync.Mutex // one flush of sessions at a time, none beside an end
+	hitMu    sync.Mutex // guards hit
+	hit      []*stand
+	aside    chan func()
+	revoked  broadcast
+	feed     subscribers
 
 	lists   sync.Mutex // guards lookups
 	lookups map[string]func(netip.Addr) (int, bool)
@@ -307,9 +308,20 @@ func judgeHistory(p *policy.Policy, h History) historyVerdict {
 // flushSessions journals from where sessions were used last. It comes before
 // every record that ends sessions by address, so that none is missed.
 func (g *Guard) flushSessions() {
+	g.flushing.Lock()
+	defer g.flushing.Unlock()
 	for part := range slices.Chunk(g.sessions.changed(), 1024) {
 		g.queue.add(&Record{Sessions: part}, nil, true)
 	}
+}
+
+// closeSession forgets a session that its user ended. It is not revoked: some
+// applications use the same id again. What was flushed of it is in the queue
+// already, before the record that ends it.
+func (g *Guard) closeSession(id string) {
+	g.flushing.Lock()
+	defer g.flushing.Unlock()
+	g.sessions.close(id)
 }
 
 // use notes that a session was used, in the background.

@@ -69,6 +69,7 @@ type Record struct {
 	DemandEnds  []string // ids
 	Known       []Known
 	Sessions    []Session // opened, or seen again: upserted by (Realm-independent) ID
+	SessionEnds []string  // ids that their users ended: forgotten, unless revoked
 	Revoke      []Revoke
 	Trusted     []Trusted
 	TrustedEnds []string // ids
@@ -100,6 +101,7 @@ type Event struct {
 	Source       string        // the known source it came from
 	Facts        []byte        // what a replay must know to judge it again, JSON; usually empty
 	Completed    bool          // it completed a sign-in
+	Failed       bool          // it is a failed sign-in that may count, with a guess that was not counted yet
 	Takes        []string      // classes of hits that it took out as a success
 	Emptied      []counter.Key // counters that it emptied
 	Replaces     int64         // number of the unsettled event whose hits it replaces

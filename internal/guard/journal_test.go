@@ -110,6 +110,11 @@ func (m *memJournal) Commit(ctx context.Context, records []*Record) (Committed, 
 			m.sessions[s.ID] = s
 			m.rows++
 		}
+		for _, id := range r.SessionEnds {
+			if m.sessions[id].RevokedAt.IsZero() {
+				delete(m.sessions, id)
+			}
+		}
 		for _, r := range r.Revoke {
 			out.Revoked = append(out.Revoked, m.revoke(r)...)
 		}

@@ -248,6 +248,43 @@ func TestSessionsAreWrittenTogether(t *testing.T) {
 	})
 }
 
+// A session that its user ended is gone, also after a restart and although it
+// was used a moment ago, and is no revocation (SEMANTICS 37).
+func TestLogoutForgetsTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newMemJournal()
+		r := newRig(t, j, "")
+		open := func(id string) {
+			e := succeed("203.0.113.5", "alice")
+			e.Session = id
+			r.report(e)
+		}
+		open("s1")
+		open("s2")
+		for _, id := range []string{"s1", "s2"} { // dirty, and not written yet
+			r.Check(r.app, &Query{IP: addr("198.51.100.5"), Session: id})
+		}
+		if _, err := r.RevokeSessions(context.Background(), Actor{Name: "test"}, RevokeRequest{Session: "s2"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"s1", "s2", "never opened"} {
+			r.report(warder.Event{Name: warder.Logout, IP: addr("198.51.100.5"), Account: "alice", Realm: "user", Session: id})
+		}
+		time.Sleep(2 * time.Second)
+		r.stop()
+		r = newRig(t, j, "")
+		defer r.stop()
+		if n := r.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions are live after their logouts", n)
+		}
+		if len(j.sessions) != 1 || len(j.revoked) != 1 || j.revoked[0].Session != "s2" {
+			t.Errorf("kept sessions %v, revocations %v, want s2 alone", j.sessions, j.revoked)
+		}
+		r.want(r.Check(r.app, &Query{IP: addr("203.0.113.5"), Session: "s1"}), warder.Allow, warder.OK)
+		r.want(r.Check(r.app, &Query{IP: addr("203.0.113.5"), Session: "s2"}), warder.BlockAction, warder.SessionRevoked)
+	})
+}
+
 // SEMANTICS 47: an id belongs to the key that chose it.
 func TestIdsOfTwoKeys(t *testing.T) {
 	bubble(t, "", func(r *rig) {

@@ -321,7 +321,7 @@ func (r *Record) size() (rows int, bytes int64) {
 	if r.Policy != nil {
 		bytes += int64(len(r.Policy.Document))
 	}
-	rest := len(r.Blocks) + len(r.Alerts) + len(r.Audit) + len(r.Sessions) + len(r.Known) + len(r.BlockEnds) +
+	rest := len(r.Blocks) + len(r.Alerts) + len(r.Audit) + len(r.Sessions) + len(r.SessionEnds) + len(r.Known) + len(r.BlockEnds) +
 		len(r.BlockHits) + len(r.BlockEdits) + len(r.Demands) + len(r.DemandEnds) + len(r.Revoke) + len(r.Trusted) +
 		len(r.TrustedEnds) + len(r.Clears) + len(r.Marks) + len(r.Refusals) + len(r.Shards)
 	return max(1, len(r.Events)+rest), bytes + 256*int64(rest)

@@ -259,7 +259,10 @@ func (g *Guard) judge(j *judgement) *Record {
 		j.row.Facts = mustJSON(replayFacts{j.facts.Source, j.facts.RecentSession, j.facts.Demanded})
 	}
 	g.succeed(j, f, found, rec)
-	g.remember(j)
+	if eligible && signInFailed(j.event.Name) && !sameGuess(hits, counts) {
+		j.row.Failed = true
+		g.good.failed(j.who.address, j.hitTime(), 1)
+	}
 	var cross *finding
 	if verdict.Crossing != nil {
 		cross = g.cross(j, f, verdict.Crossing, rec)
@@ -465,24 +468,27 @@ func (g *Guard) complete(j *judgement, rec *Record) {
 	}
 }
 
-// remember counts a failed sign-in for the guards that ask how many of an
-// address's sign-ins succeed.
-func (g *Guard) remember(j *judgement) {
-	if j.row.Eligible && !j.errored && j.who.address.IsValid() && SignInFailed(j.event.Name) {
-		g.good.failed(j.who.address, j.hitTime(), 1)
-	}
-}
-
-// SignInFailed reports whether events of that name are failed sign-ins, whose
+// signInFailed reports whether events of that name are failed sign-ins, whose
 // share decides whether an address is hostile (SEMANTICS 54). Anybody can make
 // registrations, resets and challenges fail as often as they like, so those do
 // not count against the others at their address.
-func SignInFailed(name string) bool {
+func signInFailed(name string) bool {
 	switch name {
 	case warder.MFAFailure, "API_KEY_FAILURE":
 		return true
 	}
 	return strings.HasSuffix(name, "_LOGIN_FAILURE") || strings.HasSuffix(name, "_BIND_FAILURE")
+}
+
+// sameGuess reports whether a rule that counts guesses has this one already: a
+// mail client that repeats one stale password makes no address hostile.
+func sameGuess(hits []policy.Hit, counts []counter.Count) bool {
+	for i := range hits {
+		if hits[i].Rule.Distinct == "" && counts[i].Repeat {
+			return true
+		}
+	}
+	return false
 }
 
 // conclude writes the decision and the row of the event.
@@ -504,7 +510,8 @@ func (g *Guard) conclude(j *judgement, f *inForce, found finding, cross *finding
 	}
 	rec.Events = slices.Insert(rec.Events, 0, j.row)
 	if j.event.Name == warder.Logout && j.event.Session != "" {
-		g.sessions.close(j.event.Session) // not revoked: some applications use the same id again
+		g.closeSession(j.event.Session)
+		rec.SessionEnds = append(rec.SessionEnds, j.event.Session)
 		return
 	}
 	g.use(&j.query, j.now)

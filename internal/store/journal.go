@@ -122,8 +122,13 @@ func (b *batch) record(r *guard.Record) error {
 	for i := range r.Sessions {
 		b.session(r.Sessions[i])
 	}
-	if len(r.Revoke) > 0 {
+	if len(r.SessionEnds)+len(r.Revoke) > 0 {
 		if err := b.flushSessions(b.tx); err != nil {
+			return err
+		}
+	}
+	for _, id := range r.SessionEnds {
+		if err := b.exec("DELETE FROM sessions WHERE id = $1 AND revoked_at = 0", id); err != nil {
 			return err
 		}
 	}
@@ -163,7 +168,7 @@ func (b *batch) record(r *guard.Record) error {
 const (
 	flagEligible = 1 << iota
 	flagCompleted
-	flagFailed // a failed sign-in that may count
+	flagFailed
 )
 
 // extra are the parts of an event that few events have.
@@ -207,7 +212,7 @@ func eventArgs(e *guard.Event) []any {
 	if e.Completed {
 		flags |= flagCompleted
 	}
-	if _, signIn := failure(e); signIn {
+	if e.Failed {
 		flags |= flagFailed
 	}
 	var guess, more any
@@ -245,7 +250,7 @@ func scanEvent(scan func(...any) error) (*guard.Event, error) {
 	e.Time, e.Arrival, e.OwnID = instant(at), instant(arrival), own != 0
 	e.Severity, e.Action, e.Why = warder.Severity(sev), warder.Action(act), warder.Why(why)
 	e.IP, e.Address, e.AccountKey = bytesAddr(ip), bytesKey(address), joinKey(e.Realm, account)
-	e.Eligible, e.Completed = flags&flagEligible != 0, flags&flagCompleted != 0
+	e.Eligible, e.Completed, e.Failed = flags&flagEligible != 0, flags&flagCompleted != 0, flags&flagFailed != 0
 	e.Digest = digest
 	if guess != nil {
 		for i := range len(*guess) {

@@ -526,8 +526,13 @@ func TestBlockLife(t *testing.T) {
 func TestGoodAndHours(t *testing.T) {
 	forEach(t, func(t *testing.T, d *DB) {
 		j := &journal{DB: d}
-		j.commit(t, events(signIn(1, "192.0.2.1", "a"), signIn(2, "192.0.2.1", "b"), event(3, "192.0.2.1", "c"),
-			signIn(4, "192.0.2.1", "a"), event(5, "192.0.2.2", "c")))
+		failed := func(second int, ip string) guard.Event {
+			e := event(second, ip, "c")
+			e.Failed = true
+			return e
+		}
+		j.commit(t, events(signIn(1, "192.0.2.1", "a"), signIn(2, "192.0.2.1", "b"), failed(3, "192.0.2.1"), event(4, "192.0.2.1", "c"),
+			signIn(5, "192.0.2.1", "a"), failed(6, "192.0.2.2")))
 		j.commit(t, events(signIn(2*3600, "192.0.2.1", "a")))
 		s, err := d.Load(t.Context(), start.Add(3*time.Hour))
 		if err != nil {

@@ -553,7 +553,9 @@ func TestSessionsAndDemands(t *testing.T) {
 			})
 			r.Demands = append(r.Demands, &guard.Demand{ID: fmt.Sprint("d", i), Subject: warder.Subject{IP: prefix("192.0.2.0/24")}, From: start.Add(time.Duration(i/2) * time.Second), Until: start.Add(time.Hour)})
 		}
-		j.commit(t, r, &guard.Record{DemandEnds: []string{"d3"}, Revoke: []guard.Revoke{{Session: "s0", At: start}}})
+		r.Sessions = append(r.Sessions, guard.Session{ID: "out", Account: "A", AccountKey: warder.AccountKey("user", "a1"), Realm: "user", LastUsed: start})
+		j.commit(t, r, &guard.Record{DemandEnds: []string{"d3"}, Revoke: []guard.Revoke{{Session: "s0", At: start}}},
+			&guard.Record{SessionEnds: []string{"out", "s0", "unknown"}})
 		for _, tt := range []struct {
 			f    SessionFilter
 			want string

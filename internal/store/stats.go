@@ -80,12 +80,9 @@ func newStats(recent *recent) *stats {
 }
 
 // failure reports whether an event is a failure of the kind that history
-// counts, and whether it is a failed sign-in.
-func failure(e *guard.Event) (failed, signIn bool) {
-	if !e.Eligible || !strings.HasSuffix(e.Name, "_FAILURE") {
-		return false, false
-	}
-	return true, guard.SignInFailed(e.Name)
+// counts.
+func failure(e *guard.Event) bool {
+	return e.Eligible && strings.HasSuffix(e.Name, "_FAILURE")
 }
 
 // count adds an event.
@@ -96,7 +93,6 @@ func (s *stats) count(e *guard.Event) {
 	// What Warder wrote itself says nothing new about how busy somebody is.
 	own := warder.OwnEvent(e.Name)
 	bad := flag(!own && e.Severity >= warder.Warning)
-	failed, _ := failure(e)
 	if e.Address.IsValid() {
 		key := addressOf(e.Address)
 		a := s.address(key, at)
@@ -112,7 +108,7 @@ func (s *stats) count(e *guard.Event) {
 		if bad > 0 {
 			d := a.on(at / usPerDay)
 			d.bad += bad
-			d.failed += flag(failed)
+			d.failed += flag(failure(e))
 			d.last = max(d.last, at)
 		}
 		if e.Completed && e.AccountKey != "" {
