@@ -254,6 +254,20 @@ func (g *Guard) demanded(f *inForce, q *Query, best finding, now time.Time) find
 
 // standingDemands lists the live Demands on a request, met or not.
 func (g *Guard) standingDemands(r requester, now time.Time) []*Demand {
+	live := g.demandsAbout(r, now)
+	if len(live) == 0 {
+		return nil
+	}
+	known := g.knows(r, now)
+	return slices.DeleteFunc(live, func(d *Demand) bool {
+		return !d.Subject.IP.IsValid() && known != (d.Subject.Source != "")
+	})
+}
+
+// demandsAbout lists the live Demands on all that a request is about, also
+// those that spare its known source: the rules behind them may count it all the
+// same, and rest while they stand (SEMANTICS 8, 16).
+func (g *Guard) demandsAbout(r requester, now time.Time) []*Demand {
 	if g.demands.n.Load() == 0 {
 		return nil
 	}
@@ -268,10 +282,16 @@ func (g *Guard) standingDemands(r requester, now time.Time) []*Demand {
 	if r.address.IsValid() {
 		add(warder.Subject{IP: r.address})
 	}
-	for _, s := range g.accountSubjects(r, now) {
-		add(s)
+	if r.account != "" {
+		if r.address.IsValid() {
+			add(warder.Subject{IP: r.address, Account: r.account})
+		}
+		if r.source != "" {
+			add(warder.Subject{Account: r.account, Source: r.source})
+		}
+		add(warder.Subject{Account: r.account})
 	}
-	if r.q.Realm != "" && !g.knows(r, now) {
+	if r.q.Realm != "" {
 		add(warder.Subject{Realm: r.q.Realm})
 	}
 	return live

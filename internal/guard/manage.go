@@ -47,13 +47,14 @@ func (g *Guard) change(ctx context.Context, rec *Record, apply func()) error {
 	}
 }
 
-// urge makes a change that must not depend on the database: memory first, then
-// its record. It still waits for the commit, since whoever was told that it is
-// done may cut the power; only when the commit takes too long is the change
-// journaled later.
+// urge makes a change that must not depend on the database: it acts whether or
+// not its record is taken. It still waits for the commit, since whoever was
+// told that it is done may cut the power; only when the commit takes too long
+// is the change journaled later. The record is queued first: a recount that
+// begins in between then finds it there, and one that has begun tapes it.
 func (g *Guard) urge(ctx context.Context, rec *Record, apply func()) error {
-	apply()
 	p, ok := g.queue.add(rec, nil, true)
+	apply()
 	if !ok {
 		return fmt.Errorf("%w: done, but it could not be journaled", ErrNotDurable)
 	}

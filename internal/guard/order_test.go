@@ -248,6 +248,30 @@ func TestSessionsAreWrittenTogether(t *testing.T) {
 	})
 }
 
+// SEMANTICS 16: while a Demand stands its own rule rests, also for a known
+// source, which the Demand spares and which distinct rules count.
+func TestRuleRestsWhileItsDemandStands(t *testing.T) {
+	yaml := strings.NewReplacer("key: ip", "key: account\n      distinct: ip", "action: block", "action: challenge").Replace(rules("cooling_period: 600"))
+	bubble(t, yaml, func(r *rig) {
+		r.report(succeed("203.0.113.200", "alice"))
+		for i := range 5 {
+			r.report(fail(fmt.Sprintf("198.51.100.%d", i+1), "alice"))
+		}
+		known, strange := Query{IP: addr("203.0.113.200"), Account: "alice", Realm: "user"}, Query{IP: addr(attacker), Account: "alice", Realm: "user"}
+		r.want(r.Check(r.app, &strange), warder.Challenge, warder.DemandStanding)
+		r.want(r.Check(r.app, &known), warder.Allow, warder.OK)
+		r.report(fail("203.0.113.200", "alice"))
+		if n := r.Explain(known).Counters[0].Count; n != 0 {
+			t.Errorf("the rule counts %d while its demand stands, want 0", n)
+		}
+		time.Sleep(601 * time.Second)
+		r.report(fail("203.0.113.200", "alice"))
+		if n := r.Explain(known).Counters[0].Count; n != 1 {
+			t.Errorf("the rule counts %d after its demand, want 1", n)
+		}
+	})
+}
+
 // A session that its user ended is gone, also after a restart and although it
 // was used a moment ago, and is no revocation (SEMANTICS 37).
 func TestLogoutForgetsTheSession(t *testing.T) {

@@ -342,7 +342,7 @@ func (g *Guard) gather(j *judgement, f *inForce, found finding) {
 			facts.Suspect = true
 		}
 	}
-	for _, d := range g.standingDemands(j.who, j.now) {
+	for _, d := range g.demandsAbout(j.who, j.now) {
 		facts.Demanded = append(facts.Demanded, policy.Demanded{Rule: d.Rule, Subject: d.Subject})
 	}
 	if len(needs.Steps) > 0 {
