@@ -18,11 +18,9 @@ const (
 	previewEvents  = 2_000_000 // events replayed at most
 	previewPage    = 5000
 	previewBytes   = 32 << 20 // of counters
-	previewKept    = 500_000  // known sources, live results, good accounts, each
+	previewKept    = 500_000  // known sources, live results, good addresses, each
 	previewShown   = 200      // crossings listed
 	previewTimeout = 60 * time.Second
-	goodFor        = 14 * 24 * time.Hour
-	stepsFor       = 7 * 24 * time.Hour
 )
 
 // Preview is what a policy would have done to the events of the last days.
@@ -76,18 +74,19 @@ func (s *Server) preview(ctx context.Context, d *policy.Document, days int) (Pre
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()
 	now := time.Now().UTC()
-	r := &replay{
-		p: p, counters: counter.New(counter.Options{Bytes: previewBytes}),
-		protected: s.opts.Guard.Protected, live: map[warder.Subject]result{}, steps: map[warder.Subject][]time.Time{},
-		known: map[sourceKey]struct{}{}, good: map[netip.Prefix]map[string]time.Time{}, sessions: map[string]time.Time{},
+	var trusted []netip.Prefix
+	for _, t := range s.opts.Guard.TrustedList() {
+		if !strings.HasPrefix(t.ID, "policy:") { // the policy that is tried names its own
+			trusted = append(trusted, t.IP)
+		}
+	}
+	r := &trial{
+		policy: p, world: policy.NewWorld(p, policy.WorldOptions{
+			Counters: counter.New(counter.Options{Bytes: previewBytes}), Trusted: trusted,
+			Protected: s.opts.Guard.Protected, Most: previewKept,
+		}),
 		refused: map[string]struct{}{}, addresses: map[netip.Prefix]struct{}{}, rules: map[string]*PreviewRule{},
 		out: Preview{From: now.AddDate(0, 0, -days), To: now, Complete: true, Rules: []PreviewRule{}, Crossings: []PreviewCross{}},
-	}
-	r.trusted = append(r.trusted, p.Trusted...)
-	for _, t := range s.opts.Guard.TrustedList() {
-		if !strings.HasPrefix(t.ID, "policy:") {
-			r.trusted = append(r.trusted, t.IP)
-		}
 	}
 	after := r.out.From.UnixMicro() - 1
 	for r.out.Events < previewEvents {
@@ -113,164 +112,44 @@ func (s *Server) preview(ctx context.Context, d *policy.Document, days int) (Pre
 	return r.done(), nil
 }
 
-type sourceKey struct{ account, source string }
-
-// result is what a crossing left standing.
-type result struct {
-	rule   string
-	action warder.Action
-	until  time.Time // zero: no end
-}
-
-// replay is the state of a preview: a small engine without a clock.
-type replay struct {
-	p         *policy.Policy
-	counters  *counter.Memory
-	trusted   []netip.Prefix
-	protected func(netip.Prefix) bool
-	live      map[warder.Subject]result
-	steps     map[warder.Subject][]time.Time
-	known     map[sourceKey]struct{}
-	good      map[netip.Prefix]map[string]time.Time
-	nGood     int
-	sessions  map[string]time.Time
+// trial is a preview under way.
+type trial struct {
+	policy    *policy.Policy
+	world     *policy.World
 	refused   map[string]struct{}
 	addresses map[netip.Prefix]struct{}
 	rules     map[string]*PreviewRule
 	out       Preview
 }
 
-func (r *replay) step(ctx context.Context, row *guard.Event) error {
+func (r *trial) step(ctx context.Context, row *guard.Event) error {
 	r.out.Events++
 	e := &row.Event
 	if warder.OwnEvent(e.Name) || strings.HasSuffix(e.Name, "_ERROR") {
 		return nil // an attempt that could not be checked, or our own words
 	}
-	address, account := warder.AddressKey(e.IP), warder.AccountKey(e.Realm, e.Account)
-	own := ""
-	switch {
-	case e.Device != "":
-		own = "d:" + e.Device
-	case address.IsValid():
-		own = "a:" + address.String()
-	}
-	f := &policy.Facts{SelfProtected: address.IsValid() && r.protected(address), Steps: map[warder.Subject]int{}}
-	if _, ok := r.known[sourceKey{account, own}]; ok {
-		f.Source = own
-	}
-	for _, p := range r.trusted {
-		f.Trusted = f.Trusted || p.Contains(e.IP)
-	}
-	if at, ok := r.sessions[e.Session]; ok && e.Session != "" {
-		f.RecentSession = e.Time.Sub(at) < 24*time.Hour
-	}
-	f.GoodAccounts = len(r.good[address])
-	r.standing(e, f, address, account)
-	for _, subject := range r.p.Needs(e).Steps {
-		for _, ended := range r.steps[subject] {
-			if e.Time.Sub(ended) <= stepsFor {
-				f.Steps[subject]++
-			}
-		}
-	}
-	hits := r.p.Hits(e, f, e.Time, row.Seq)
-	plain := make([]counter.Hit, len(hits))
-	for i := range hits {
-		plain[i] = hits[i].Hit
-	}
-	counts, err := r.counters.Apply(ctx, e.Time, plain)
+	got, err := r.world.Judge(ctx, e, row.Seq, nil)
 	if err != nil {
 		return err
 	}
-	if v := r.p.Decide(e, f, hits, counts); v.Crossing != nil {
-		r.cross(e, v.Crossing)
+	if got.Verdict.Crossing != nil {
+		r.cross(e, got.Verdict.Crossing)
 	}
-	classes, completed := r.p.Takes(e, false)
-	if completed && f.Covered && !f.Trusted {
+	if got.Refused && got.SignIn {
 		r.out.SignInsRefused++
-		keep(r.refused, account, struct{}{})
-		return nil
-	}
-	for _, class := range classes {
-		tag := counter.Tag{Account: account, Address: address, Class: class}
-		if _, err := r.counters.TakeOut(ctx, e.Time, tag, e.Time, row.Seq); err != nil {
-			return err
-		}
-	}
-	if completed {
-		r.complete(e, address, account, own)
+		keep(r.refused, warder.AccountKey(e.Realm, e.Account))
 	}
 	return nil
 }
 
-// keep adds to a map that is bounded.
-func keep[K comparable, V any](m map[K]V, k K, v V) {
-	if _, there := m[k]; there || len(m) < previewKept {
-		m[k] = v
+// keep adds to a set that is bounded.
+func keep[K comparable](m map[K]struct{}, k K) {
+	if len(m) < previewKept {
+		m[k] = struct{}{}
 	}
 }
 
-func (r *replay) complete(e *warder.Event, address netip.Prefix, account, own string) {
-	if account != "" && own != "" {
-		keep(r.known, sourceKey{account, own}, struct{}{})
-	}
-	if e.Session != "" {
-		keep(r.sessions, e.Session, e.Time)
-	}
-	if account == "" || !address.IsValid() || r.nGood >= previewKept {
-		return
-	}
-	there := r.good[address]
-	if there == nil {
-		there = map[string]time.Time{}
-		r.good[address] = there
-	}
-	for one, at := range there {
-		if e.Time.Sub(at) > goodFor {
-			delete(there, one)
-			r.nGood--
-		}
-	}
-	if _, ok := there[account]; !ok {
-		r.nGood++
-	}
-	there[account] = e.Time
-}
-
-// standing finds what earlier crossings and the policy's own list hold against
-// an event.
-func (r *replay) standing(e *warder.Event, f *policy.Facts, address netip.Prefix, account string) {
-	for _, b := range r.p.Blocked {
-		f.Covered = f.Covered || b.IP.Contains(e.IP) && (b.Until.IsZero() || e.Time.Before(b.Until))
-	}
-	subjects := []warder.Subject{{IP: address}, {IP: address, Account: account}, {Session: e.Session}}
-	if account != "" {
-		subjects = append(subjects, warder.Subject{Account: account, Source: f.Source})
-	}
-	if f.Source == "" {
-		subjects = append(subjects, warder.Subject{Realm: e.Realm})
-	}
-	for _, subject := range subjects {
-		if subject == (warder.Subject{}) {
-			continue
-		}
-		res, ok := r.live[subject]
-		switch {
-		case !ok:
-		case !res.until.IsZero() && !e.Time.Before(res.until):
-			delete(r.live, subject)
-			if res.action == warder.BlockAction {
-				keep(r.steps, subject, append(r.steps[subject], res.until))
-			}
-		case res.action == warder.BlockAction:
-			f.Covered = true
-		default:
-			f.Demanded = append(f.Demanded, policy.Demanded{Rule: res.rule, Subject: subject})
-		}
-	}
-}
-
-func (r *replay) cross(e *warder.Event, x *policy.Crossing) {
+func (r *trial) cross(e *warder.Event, x *policy.Crossing) {
 	rule := r.rules[x.Rule.ID]
 	if rule == nil {
 		rule = &PreviewRule{Rule: x.Rule.ID, Action: x.Rule.Action, Mode: x.Rule.Mode}
@@ -286,30 +165,23 @@ func (r *replay) cross(e *warder.Event, x *policy.Crossing) {
 	switch {
 	case x.Spared != "":
 		r.out.Spared++
-		return
 	case x.Observed:
 		r.out.Observed++
-		return
 	case x.Subject.Session != "":
 		r.out.Revoked++
 	case x.Action == warder.BlockAction:
 		r.out.Blocks++
 		if x.Subject.IP.IsValid() {
-			keep(r.addresses, x.Subject.IP, struct{}{})
+			keep(r.addresses, x.Subject.IP)
 		}
 	default:
 		r.out.Demands++
 	}
-	res := result{rule: x.Rule.ID, action: x.Action}
-	if x.Duration > 0 {
-		res.until = e.Time.Add(x.Duration)
-	}
-	keep(r.live, x.Subject, res)
 }
 
 // done sums up, rules in the order of the policy.
-func (r *replay) done() Preview {
-	for _, rule := range r.p.Rules {
+func (r *trial) done() Preview {
+	for _, rule := range r.policy.Rules {
 		if got := r.rules[rule.ID]; got != nil {
 			r.out.Rules = append(r.out.Rules, *got)
 		} else {

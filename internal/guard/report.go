@@ -259,7 +259,7 @@ func (g *Guard) judge(j *judgement) *Record {
 		j.row.Facts = mustJSON(replayFacts{j.facts.Source, j.facts.RecentSession, j.facts.Demanded})
 	}
 	g.succeed(j, f, found, rec)
-	if eligible && signInFailed(j.event.Name) && !sameGuess(hits, counts) {
+	if eligible && policy.SignInFailed(j.event.Name) && !verdict.Repeat {
 		j.row.Failed = true
 		g.good.failed(j.who.address, j.hitTime(), 1)
 	}
@@ -466,29 +466,6 @@ func (g *Guard) complete(j *judgement, rec *Record) {
 		g.sessions.open(s)
 		rec.Sessions = append(rec.Sessions, s)
 	}
-}
-
-// signInFailed reports whether events of that name are failed sign-ins, whose
-// share decides whether an address is hostile (SEMANTICS 54). Anybody can make
-// registrations, resets and challenges fail as often as they like, so those do
-// not count against the others at their address.
-func signInFailed(name string) bool {
-	switch name {
-	case warder.MFAFailure, "API_KEY_FAILURE":
-		return true
-	}
-	return strings.HasSuffix(name, "_LOGIN_FAILURE") || strings.HasSuffix(name, "_BIND_FAILURE")
-}
-
-// sameGuess reports whether a rule that counts guesses has this one already: a
-// mail client that repeats one stale password makes no address hostile.
-func sameGuess(hits []policy.Hit, counts []counter.Count) bool {
-	for i := range hits {
-		if hits[i].Rule.Distinct == "" && counts[i].Repeat {
-			return true
-		}
-	}
-	return false
 }
 
 // conclude writes the decision and the row of the event.

@@ -41,6 +41,7 @@ func (p *Policy) Decide(e *warder.Event, f *Facts, hits []Hit, counts []counter.
 		if !c.Repeat && !c.Stale {
 			v.Counted = true
 		}
+		v.Repeat = v.Repeat || c.Repeat && h.Rule.Distinct == ""
 		if !judged && h.Rule.Key == ByIP {
 			judged = true // by the first ip rule only, whatever the others say
 			if failure(e.Name) && !c.Repeat && !c.Stale && c.N >= 2 {

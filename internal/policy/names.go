@@ -111,6 +111,18 @@ func failure(name string) bool {
 	return strings.HasSuffix(name, "_FAILURE") || name == warder.UnauthorizedAccess
 }
 
+// SignInFailed reports whether events of that name are failed sign-ins, whose
+// share decides whether an address is hostile (SEMANTICS 54). Anybody can make
+// registrations, resets and challenges fail as often as they like, so those do
+// not count against the others at their address.
+func SignInFailed(name string) bool {
+	switch name {
+	case warder.MFAFailure, "API_KEY_FAILURE":
+		return true
+	}
+	return strings.HasSuffix(name, "_LOGIN_FAILURE") || strings.HasSuffix(name, "_BIND_FAILURE")
+}
+
 // Severity grades an event that no rule judged (SEMANTICS 42). covered says
 // that a Block or a revoked session covered it on arrival. THRESHOLD_EXCEEDED
 // has the severity of its rule; where that is not known it is critical.

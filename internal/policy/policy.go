@@ -1,6 +1,7 @@
 // Package policy is the policy document: how it is written, what is wrong with
 // it, and the pure functions that decide by it. It knows no clock, does no I/O
-// and keeps no state, so a replayed log is judged exactly like live traffic.
+// and keeps no state (a World is its caller's), so a replayed log is judged
+// exactly like live traffic.
 //
 // A decision takes four steps. Needs names what must be known about an event;
 // the caller answers with Facts. Hits names the counters that the event
@@ -78,6 +79,7 @@ type Hit struct {
 type Verdict struct {
 	Severity warder.Severity
 	Counted  bool
+	Repeat   bool          // a rule that counts guesses has this one already
 	Crossing *Crossing     // the crossing of record, or nil
 	Emptied  []counter.Key // every counter that the event emptied, that of record included
 }
