@@ -69,24 +69,20 @@ func (c *restoreCmd) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	from := e.in
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return fmt.Errorf("read the backup: %w", err)
-		}
-		defer func() { _ = f.Close() }() // only read
-		from = f
+	from, done, err := e.open(c.File)
+	if err != nil {
+		return fmt.Errorf("read the backup: %w", err)
 	}
-	done, err := app.Restore(ctx, cfg.Data, from, c.Replace)
+	defer done()
+	restored, err := app.Restore(ctx, cfg.Data, from, c.Replace)
 	if err != nil {
 		return err
 	}
-	return e.print(done, func(w io.Writer) {
+	return e.print(restored, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "restored into %s: the state of %s, audit trail of %d rows verified\n",
-			cfg.Data, done.Time.UTC().Format(time.RFC3339), done.Audit)
-		if done.Aside != "" {
-			_, _ = fmt.Fprintf(w, "what stood there before is in %s\n", done.Aside)
+			cfg.Data, restored.Time.UTC().Format(time.RFC3339), restored.Audit)
+		if restored.Aside != "" {
+			_, _ = fmt.Fprintf(w, "what stood there before is in %s\n", restored.Aside)
 		}
 	})
 }

@@ -74,6 +74,18 @@ type env struct {
 	environ []string
 }
 
+// open opens a file to read, or standard input for -. done ends it.
+func (e *env) open(file string) (from io.Reader, done func(), err error) {
+	if file == "-" {
+		return e.in, func() {}, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { _ = f.Close() }, nil // only read
+}
+
 // config loads the configuration as serve does.
 func (e *env) config(flags map[string]string) (*config.Config, error) {
 	if flags == nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/warderhq/warder"
@@ -65,13 +64,12 @@ func (c *policyShowCmd) Run(ctx context.Context, e *env) error {
 
 // readPolicy reads and checks a policy file.
 func readPolicy(e *env, file string) (*policy.Document, []byte, error) {
-	var text []byte
-	var err error
-	if file == "-" {
-		text, err = io.ReadAll(io.LimitReader(e.in, 4<<20))
-	} else {
-		text, err = os.ReadFile(file)
+	from, done, err := e.open(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read policy: %w", err)
 	}
+	defer done()
+	text, err := io.ReadAll(io.LimitReader(from, policy.MaxBytes+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read policy: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +24,11 @@ func (c *replayCmd) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	from := e.in
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return fmt.Errorf("read events: %w", err)
-		}
-		defer func() { _ = f.Close() }() // only read
-		from = f
+	from, done, err := e.open(c.File)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
 	}
+	defer done()
 	result, err := app.Replay(ctx, doc, from)
 	if err != nil {
 		return err

@@ -106,20 +106,17 @@ func (r reader) rule(n *node, at string) RuleSpec {
 	s := RuleSpec{Enabled: true, Key: ByIP, Mode: warder.Enforce, Severity: warder.Critical}
 	key := string(s.Key)
 	r.object(n, at, fields{
-		"id":         r.text(&s.ID),
-		"enabled":    r.boolean(&s.Enabled),
-		"events":     r.texts(&s.Events),
-		"realms":     r.texts(&s.Realms),
-		"reasons":    r.texts(&s.Reasons),
-		"except":     r.texts(&s.Except),
-		"key":        r.text(&key),
-		"distinct":   r.text(&s.Distinct),
-		"threshold":  r.count(&s.Threshold),
-		"time_range": r.whole(&s.TimeRange),
-		"cooling_period": func(n *node, at string) {
-			s.CoolingPeriod = new(int64)
-			r.whole(s.CoolingPeriod)(n, at)
-		},
+		"id":             r.text(&s.ID),
+		"enabled":        r.boolean(&s.Enabled),
+		"events":         r.texts(&s.Events),
+		"realms":         r.texts(&s.Realms),
+		"reasons":        r.texts(&s.Reasons),
+		"except":         r.texts(&s.Except),
+		"key":            r.text(&key),
+		"distinct":       r.text(&s.Distinct),
+		"threshold":      r.count(&s.Threshold),
+		"time_range":     r.whole(&s.TimeRange),
+		"cooling_period": optional(&s.CoolingPeriod, r.whole),
 		"escalate": func(n *node, at string) {
 			s.Escalate = each(r, n, at, func(n *node, at string) (step int64) {
 				r.whole(&step)(n, at)

@@ -107,13 +107,10 @@ func (r reader) testEvent(n *node, at string) (e TestEvent) {
 			e.Action = new(warder.Action)
 			r.word(e.Action)(n, at)
 		},
-		"crossing": r.optionalText(&e.Crossing),
-		"lasts": func(n *node, at string) {
-			e.Lasts = new(int64)
-			r.whole(e.Lasts)(n, at)
-		},
-		"cut":    r.optionalText(&e.Cut),
-		"spared": r.optionalText(&e.Spared),
+		"crossing": optional(&e.Crossing, r.text),
+		"lasts":    optional(&e.Lasts, r.whole),
+		"cut":      optional(&e.Cut, r.text),
+		"spared":   optional(&e.Spared, r.text),
 	})
 	return e
 }
@@ -153,10 +150,11 @@ func (r reader) count(out *int) func(*node, string) {
 	}
 }
 
-func (r reader) optionalText(out **string) func(*node, string) {
+// optional reads a value that is nil if it is left out.
+func optional[T any](out **T, read func(*T) func(*node, string)) func(*node, string) {
 	return func(n *node, at string) {
-		*out = new(string)
-		r.text(*out)(n, at)
+		*out = new(T)
+		read(*out)(n, at)
 	}
 }
 
