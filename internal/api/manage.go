@@ -138,12 +138,12 @@ func secure(op *huma.Operation, row *route) {
 	op.Extensions = map[string]any{}
 	var text string
 	if row.scope != "" {
-		op.Security = append(op.Security, map[string][]string{"key": {}})
+		op.Security = append(op.Security, map[string][]string{"key": {string(row.scope)}})
 		op.Extensions["x-warder-scope"] = string(row.scope)
 		text = " Scope: `" + string(row.scope) + "`."
 	}
 	if row.role != "" {
-		op.Security = append(op.Security, map[string][]string{"session": {}})
+		op.Security = append(op.Security, map[string][]string{"session": {string(row.role)}})
 		op.Extensions["x-warder-role"] = string(row.role)
 		text += " Operators: `" + string(row.role) + "` and above."
 	}

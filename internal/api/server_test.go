@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
@@ -250,9 +252,21 @@ func TestOpenAPICoversRoutes(t *testing.T) {
 			t.Errorf("%s is not described", row.pattern)
 			continue
 		}
-		op := map[string]any{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete}[method]
-		if raw, _ := json.Marshal(op); string(raw) == "null" {
+		op := map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete}[method]
+		if op == nil {
 			t.Errorf("%s is not described", row.pattern)
+			continue
+		}
+		// Who may call it is said so that programs can read it.
+		var want []map[string][]string
+		if row.scope != "" {
+			want = append(want, map[string][]string{"key": {string(row.scope)}})
+		}
+		if row.role != "" {
+			want = append(want, map[string][]string{"session": {string(row.role)}})
+		}
+		if diff := cmp.Diff(want, op.Security, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("security of %s: %s", row.pattern, diff)
 		}
 	}
 }
