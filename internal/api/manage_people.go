@@ -214,7 +214,8 @@ type OperatorView struct {
 
 func newOperatorView(o *operator.Operator) OperatorView {
 	return OperatorView{
-		ID: o.ID, Email: o.Email, Role: o.Role, Active: o.Active(), Created: o.Created.UTC(), DisabledAt: maybe(o.DisabledAt),
+		ID: o.ID, Email: o.Email, Name: o.Name, Role: o.Role, Active: o.Active(time.Now()), TOTP: o.TOTP, Passkeys: o.Passkeys,
+		Created: o.Created.UTC(), LastSignIn: maybe(o.LastSignIn), ExpiresAt: maybe(o.ExpiresAt), DisabledAt: maybe(o.DisabledAt),
 	}
 }
 

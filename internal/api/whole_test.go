@@ -57,7 +57,11 @@ func newWhole(t *testing.T) *whole {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Options{Guard: g, Store: db, People: operator.New(db, operator.NewHasher(operator.Cost{Memory: 64, Passes: 1, Threads: 1}, 1)), Version: "test"})
+	people, err := operator.New(operator.Options{Store: db, Hasher: operator.NewHasher(operator.Cost{Memory: 64, Passes: 1, Threads: 1}, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Guard: g, Store: db, People: people, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,7 @@ type App struct {
 	sender *alert.Sender
 	api    *api.Server
 	policy *policyFile
+	people *operator.People
 
 	tcp    net.Listener // nil: Local
 	socket net.Listener
@@ -158,13 +159,18 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	}
 
 	a.feeds.follow(ctx) // the last good lists are in force before anybody is let in
-	people := operator.New(a.db, operator.NewHasher(operator.DefaultCost, parallelKDF))
+	a.people, err = operator.New(operator.Options{
+		Store: a.db, Hasher: operator.NewHasher(operator.DefaultCost, parallelKDF), Secret: secrets.operators,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the operators: %w", err)
+	}
 	a.sender, err = alert.New(alert.Options{
 		Outbox:       outbox{a.db},
 		SMTP:         smtpOf(cfg.SMTP),
 		Dial:         client.DialSMTP,
 		Dir:          a.MailDir(),
-		Recipients:   recipients(people, cfg.SMTP.To),
+		Recipients:   recipients(a.people, cfg.SMTP.To),
 		DashboardURL: a.URL(),
 		OnHealth:     func(reason string, bad bool) { a.guard.Degrade(reason, mailRemedies[reason], bad) },
 		Logger:       a.log.With("part", "alert"),
@@ -190,7 +196,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	a.api, err = api.New(api.Options{
 		Guard:      a.guard,
 		Store:      a.db,
-		People:     people,
+		People:     a.people,
 		Challenges: puzzles,
 		Providers:  a.feeds,
 		Alerts:     a.sender,
@@ -305,9 +311,10 @@ func ignoreClosed(f func() error) func() error {
 
 // secrets are what is derived from the two keys of the data directory.
 type secrets struct {
-	tokens   []byte // signs attempts and clearances
-	counters []byte // keys the digests of the counters
-	audit    []byte
+	tokens    []byte // signs attempts and clearances
+	counters  []byte // keys the digests of the counters
+	operators []byte // seals what operators sign in with
+	audit     []byte
 }
 
 func (d *dataDir) secrets() (s secrets, err error) {
@@ -328,6 +335,9 @@ func (d *dataDir) secrets() (s secrets, err error) {
 		return s, fmt.Errorf("derive key: %w", err)
 	}
 	if s.counters, err = hkdf.Key(sha256.New, root, nil, "warder counters", keyBytes); err != nil {
+		return s, fmt.Errorf("derive key: %w", err)
+	}
+	if s.operators, err = hkdf.Key(sha256.New, root, nil, "warder operators", keyBytes); err != nil {
 		return s, fmt.Errorf("derive key: %w", err)
 	}
 	return s, nil

@@ -46,6 +46,7 @@ type attempts struct {
 // its failure would hit. While slots are held by others it waits its turn, at
 // most wait, then ErrBusy. idempotency may be empty.
 func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration, idempotency string) (Attempt, error) {
+	q.own, q.known = app.own()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	g.mu.Lock()
@@ -155,7 +156,7 @@ func (g *Guard) holds(f *inForce, a *attempt, now time.Time) []counter.Hit {
 	}
 	var holds []counter.Hit
 	for _, h := range f.policy.Hits(&j.event, &j.facts, now, 0) {
-		if h.Rule.Mode == warder.Enforce && !(j.facts.SelfProtected && h.Rule.Key == policy.ByIP) {
+		if h.Rule.Mode == warder.Enforce && !(j.facts.SelfProtected && h.Rule.Key == policy.ByIP) && !g.settled(f, j, h.Rule) {
 			holds = append(holds, h.Hit)
 		}
 	}
@@ -241,6 +242,7 @@ func (g *Guard) settle(app *App, t attemptToken, s Settlement, unsettled *Event)
 	}
 	j := &judgement{app: app, event: a.q.event(name, now), now: now, digest: s.Digest, ownID: true, attempt: a, errored: s.Outcome == warder.OutcomeError}
 	j.event.ID, j.event.Reason, j.event.Guess = t.ID, s.Reason, s.Guess
+	j.half = s.SecondFactor && s.Outcome == warder.Success
 	if s.Session != "" {
 		j.event.Session = s.Session
 	}

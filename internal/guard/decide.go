@@ -93,8 +93,8 @@ func (g *Guard) decide(f *inForce, q *Query, now time.Time) finding {
 	if q.Session != "" && g.sessions.isRevoked(q.Session) {
 		return finding{action: warder.BlockAction, why: warder.SessionRevoked}
 	}
-	addressed := q.IP.IsValid()
-	if addressed && g.trusts(q.IP, now) {
+	addressed := q.IP.IsValid() && !q.own
+	if q.IP.IsValid() && g.trusts(q.IP, now) {
 		return finding{why: warder.Trusted}
 	}
 	best := finding{why: warder.OK}
@@ -111,6 +111,9 @@ func (g *Guard) decide(f *inForce, q *Query, now time.Time) finding {
 		if g.history.Len() > 0 {
 			best = g.remembered(f, q.IP, best)
 		}
+	}
+	if q.own && q.known {
+		return best
 	}
 	if g.demands.mayConcern(q) || best.action == warder.Challenge || best.action == warder.MFA {
 		best = g.demanded(f, q, best, now)
@@ -151,7 +154,7 @@ func (g *Guard) blocked(f *inForce, q *Query, now time.Time) (finding, bool) {
 			}
 		}
 	}
-	if q.IP.IsValid() {
+	if q.IP.IsValid() && !q.own {
 		g.blocks.prefixes.Covering(q.IP, func(_ netip.Prefix, head *stand) bool {
 			consider(head)
 			return true
@@ -159,6 +162,9 @@ func (g *Guard) blocked(f *inForce, q *Query, now time.Time) (finding, bool) {
 	}
 	if q.Account != "" && g.blocks.nAccount.Load() > 0 {
 		for _, subject := range g.accountSubjects(requesterOf(q), now) {
+			if q.own && q.known && subject.Source == "" {
+				continue
+			}
 			consider(g.blocks.of(subject))
 		}
 	}
@@ -191,6 +197,9 @@ func (g *Guard) accountSubjects(r requester, now time.Time) []warder.Subject {
 
 // knows reports whether the source is known to the account (SEMANTICS 3).
 func (g *Guard) knows(r requester, now time.Time) bool {
+	if r.q.known {
+		return true
+	}
 	return r.source != "" && r.account != "" && g.known.after(digestOf(r.account, r.source), now.Add(-knownLife))
 }
 
@@ -352,6 +361,28 @@ func (g *Guard) answer(app *App, q *Query, found finding, now time.Time) warder.
 		d.Message = "Please confirm your sign-in with a second factor."
 	}
 	return d
+}
+
+// own reports whether the application is the dashboard, and whether the device
+// is known to it.
+func (a *App) own() (own, known bool) {
+	if a == nil {
+		return false, false
+	}
+	return a.Own, a.Own && a.Known
+}
+
+// settled reports whether a rule by address has nothing left to say about a
+// sign-in at the dashboard, because a Block of the address stands already. It
+// refuses nobody there, so the guesses go on; they count for the account, but
+// the same Block is not to be made and told again and again.
+func (g *Guard) settled(f *inForce, j *judgement, r *policy.Rule) bool {
+	if !j.query.own || r.Key != policy.ByIP || !j.query.IP.IsValid() {
+		return false
+	}
+	q := Query{IP: j.query.IP}
+	found, ok := g.blocked(f, &q, j.now)
+	return ok && !found.observe
 }
 
 // can reports whether an application can perform an action. Every application

@@ -79,6 +79,12 @@ type App struct {
 	Name         string
 	CanChallenge bool
 	CanMFA       bool
+	// Own is Warder's own dashboard. What stands against an address refuses
+	// nobody there (SEMANTICS 36): whoever is to lift a Block must get in.
+	Own bool
+	// Known says that the device is known to the account by the dashboard's own
+	// records. What stands against the account by strangers does not concern it.
+	Known bool
 }
 
 // Actor is who changes something, for the audit trail. Urgent lets Lift act at
@@ -103,6 +109,8 @@ type Query struct {
 	Method    string
 	Path      string
 	Clearance string
+
+	own, known bool // of the App that asks; see there
 }
 
 // Incoming is one reported event. Faults refuse it without harming the others
@@ -136,7 +144,10 @@ type Settlement struct {
 	Guess   warder.Guess
 	Session string
 	Account string // if it was not known at the start
-	Digest  []byte
+	// SecondFactor says that a success is half of one: the sign-in is completed
+	// by the MFA_SUCCESS that follows.
+	SecondFactor bool
+	Digest       []byte
 }
 
 // NewBlock is a Block made by hand. Zero Duration means permanent.

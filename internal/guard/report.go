@@ -204,6 +204,7 @@ type judgement struct {
 	ownID   bool
 	attempt *attempt // whose settlement this is, if any
 	errored bool     // the outcome is `error`
+	half    bool     // a second factor has to follow before it is a sign-in
 	replace *Event   // the unsettled event that a late settlement replaces
 
 	query    Query
@@ -244,6 +245,7 @@ func (g *Guard) judge(j *judgement) *Record {
 	var hits []policy.Hit
 	if eligible {
 		hits = f.policy.Hits(&j.event, &j.facts, j.hitTime(), j.row.Seq)
+		hits = slices.DeleteFunc(hits, func(h policy.Hit) bool { return g.settled(f, j, h.Rule) })
 	}
 	counts := g.count(j, hits)
 	if eligible {
@@ -289,6 +291,7 @@ func (g *Guard) prepare(j *judgement) {
 		IP: e.IP, Account: e.Account, Realm: e.Realm, Session: e.Session, Device: e.Device,
 		UserAgent: e.UserAgent, Method: e.Method, Path: e.Path,
 	}
+	j.query.own, j.query.known = j.app.own()
 	j.who = requesterOf(&j.query)
 	j.row = Event{
 		Seq: seq, Arrival: j.now, App: j.app.id(), OwnID: j.ownID, Digest: j.digest,
@@ -397,7 +400,7 @@ func (g *Guard) succeed(j *judgement, f *inForce, found finding, rec *Record) {
 		}
 		return
 	}
-	demanded := found.action == warder.MFA && !found.observe && j.app.can(warder.MFA)
+	demanded := j.half || found.action == warder.MFA && !found.observe && j.app.can(warder.MFA)
 	pendingKey := digestOf("mfa", j.who.account, j.who.source)
 	confirmed := false
 	if e.Name == warder.MFASuccess && j.who.source != "" {

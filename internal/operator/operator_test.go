@@ -3,116 +3,11 @@ package operator
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/warderhq/warder"
 )
 
 var cheap = Cost{Memory: 64, Passes: 1, Threads: 1}
-
-// shelf keeps operators in memory; the store has the real ones, with the rule
-// about the last owner inside its transaction.
-type shelf struct {
-	mu      sync.Mutex
-	all     []Operator
-	changes []Change
-}
-
-func (s *shelf) Operators(context.Context) ([]Operator, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.all), nil
-}
-
-func (s *shelf) CreateOperator(_ context.Context, o Operator, by Change) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if slices.ContainsFunc(s.all, func(have Operator) bool { return have.Email == o.Email }) {
-		return ErrExists
-	}
-	s.all, s.changes = append(s.all, o), append(s.changes, by)
-	return nil
-}
-
-func (s *shelf) UpdateOperator(_ context.Context, o Operator, by Change) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.all {
-		if s.all[i].ID == o.ID {
-			s.all[i], s.changes = o, append(s.changes, by)
-			return nil
-		}
-	}
-	return ErrNotFound
-}
-
-func TestPeople(t *testing.T) {
-	store := &shelf{}
-	people := New(store, NewHasher(cheap, 1))
-	by := Change{Actor: "cli:0", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	ctx := t.Context()
-	ann, err := people.Create(ctx, " Ann@Example.org ", "owner", "correct horse battery", by)
-	if err != nil || ann.Email != "ann@example.org" || ann.Role != Owner {
-		t.Fatalf("Create = %+v, %v", ann, err)
-	}
-	if _, err := people.Create(ctx, "ANN@example.org", "viewer", "another passphrase", by); !errors.Is(err, ErrExists) {
-		t.Errorf("second Ann: %v, want ErrExists", err)
-	}
-	var faults warder.Faults
-	if _, err := people.Create(ctx, "nobody", "king", "short", by); !errors.As(err, &faults) || len(faults) != 3 {
-		t.Errorf("three faults wanted, got %v", err)
-	}
-	if _, err := people.Create(ctx, "vic@example.org", "viewer", "just looking around", by); err != nil {
-		t.Fatal(err)
-	}
-	if to, err := people.Recipients(ctx); err != nil || !slices.Equal(to, []string{"ann@example.org"}) {
-		t.Errorf("Recipients = %v, %v", to, err)
-	}
-	if got, err := people.Authenticate(ctx, "ANN@example.org", "correct horse battery"); err != nil || got.ID != ann.ID {
-		t.Errorf("Authenticate = %+v, %v", got, err)
-	}
-	for _, wrong := range [][2]string{{"ann@example.org", "wrong"}, {"bob@example.org", "correct horse battery"}, {"", ""}, {"ann@example.org", strings.Repeat("x", 1<<20)}} {
-		if _, err := people.Authenticate(ctx, wrong[0], wrong[1]); !errors.Is(err, ErrWrong) {
-			t.Errorf("Authenticate(%q): %v, want ErrWrong", wrong[0], err)
-		}
-	}
-	if o, err := people.SetActive(ctx, "Ann@example.org", false, by); err != nil || o.Active() {
-		t.Errorf("SetActive = %+v, %v", o, err)
-	}
-	if _, err := people.SetActive(ctx, ann.ID, false, by); err != nil {
-		t.Error(err)
-	}
-	if _, err := people.Authenticate(ctx, "ann@example.org", "correct horse battery"); !errors.Is(err, ErrWrong) {
-		t.Errorf("disabled operator: %v, want ErrWrong", err)
-	}
-	if to, _ := people.Recipients(ctx); len(to) != 0 {
-		t.Errorf("a disabled operator is told of alerts: %v", to)
-	}
-	if _, err := people.SetActive(ctx, "bob@example.org", false, by); !errors.Is(err, ErrNotFound) {
-		t.Errorf("unknown operator: %v, want ErrNotFound", err)
-	}
-	if err := people.SetPassword(ctx, ann.ID, "an even longer passphrase", by); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := people.SetActive(ctx, ann.ID, true, by); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := people.Authenticate(ctx, "ann@example.org", "an even longer passphrase"); err != nil {
-		t.Error(err)
-	}
-	var did []string
-	for _, c := range store.changes {
-		did = append(did, c.Action)
-	}
-	want := []string{"operator.create", "operator.create", "operator.disable", "operator.password", "operator.enable"}
-	if !slices.Equal(did, want) {
-		t.Errorf("changes %v, want %v", did, want)
-	}
-}
 
 func TestRolesIncludeWeakerOnes(t *testing.T) {
 	for i, a := range Roles() {

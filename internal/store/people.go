@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/warderhq/warder/internal/guard"
-	"github.com/warderhq/warder/internal/operator"
 )
 
 // Key is an API key. Only the SHA-256 of its secret is stored.
@@ -107,104 +106,5 @@ func (d *DB) RevokeKey(ctx context.Context, idOrName string, at time.Time, audit
 func (d *DB) TouchKey(ctx context.Context, id string, at time.Time) error {
 	return d.write(ctx, func(t *tx) error {
 		return translate(t.exec("UPDATE api_keys SET last_used = $1 WHERE id = $2 AND last_used < $1", micros(at), id))
-	})
-}
-
-const operatorColumns = "id, email, role, hash, created, disabled_at"
-
-func scanOperator(scan func(...any) error) (operator.Operator, error) {
-	var o operator.Operator
-	var role string
-	var created, disabled int64
-	err := scan(&o.ID, &o.Email, &role, &o.Hash, &created, &disabled)
-	o.Role, o.Created, o.DisabledAt = operator.Role(role), instant(created), instant(disabled)
-	return o, translate(err)
-}
-
-// Operators implements operator.Store.
-func (d *DB) Operators(ctx context.Context) ([]operator.Operator, error) {
-	var out []operator.Operator
-	err := d.read(ctx, "SELECT "+operatorColumns+" FROM operators ORDER BY n", nil, func(scan func(...any) error) error {
-		o, err := scanOperator(scan)
-		out = append(out, o)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list operators: %w", err)
-	}
-	return out, nil
-}
-
-// OperatorByEmail finds an operator by the folded e-mail address, or
-// ErrNotFound.
-func (d *DB) OperatorByEmail(ctx context.Context, email string) (*operator.Operator, error) {
-	var out *operator.Operator
-	err := d.read(ctx, "SELECT "+operatorColumns+" FROM operators WHERE email = $1", []any{email},
-		func(scan func(...any) error) error {
-			o, err := scanOperator(scan)
-			out = &o
-			return err
-		})
-	if err != nil {
-		return nil, fmt.Errorf("read operator: %w", err)
-	}
-	if out == nil {
-		return nil, ErrNotFound
-	}
-	return out, nil
-}
-
-func operatorAudit(by operator.Change, email string, before, after any) *guard.Audit {
-	a := &guard.Audit{Time: by.At, Actor: by.Actor, From: by.From, Action: by.Action, Target: email}
-	if before != nil {
-		a.Before = json.RawMessage(jsonText(before))
-	}
-	if after != nil {
-		a.After = json.RawMessage(jsonText(after))
-	}
-	return a
-}
-
-// CreateOperator implements operator.Store.
-func (d *DB) CreateOperator(ctx context.Context, o operator.Operator, by operator.Change) error {
-	return d.write(ctx, func(t *tx) error {
-		err := translate(t.exec(`INSERT INTO operators (`+operatorColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
-			o.ID, o.Email, string(o.Role), o.Hash, micros(o.Created), micros(o.DisabledAt)))
-		if errors.Is(err, ErrConflict) {
-			return operator.ErrExists
-		}
-		if err != nil {
-			return fmt.Errorf("create operator: %w", err)
-		}
-		return translate(t.audit(operatorAudit(by, o.Email, nil, o)))
-	})
-}
-
-// UpdateOperator implements operator.Store.
-func (d *DB) UpdateOperator(ctx context.Context, o operator.Operator, by operator.Change) error {
-	return d.write(ctx, func(t *tx) error {
-		before, err := scanOperator(t.row("SELECT "+operatorColumns+" FROM operators WHERE id = $1", o.ID).Scan)
-		if errors.Is(err, ErrNotFound) {
-			return operator.ErrNotFound
-		}
-		if err != nil {
-			return fmt.Errorf("update operator: %w", err)
-		}
-		if err := t.exec("UPDATE operators SET role = $1, hash = $2, disabled_at = $3 WHERE id = $4",
-			string(o.Role), o.Hash, micros(o.DisabledAt), o.ID); err != nil {
-			return fmt.Errorf("update operator: %w", translate(err))
-		}
-		if before.Active() && before.Role == operator.Owner && (!o.Active() || o.Role != operator.Owner) {
-			var owners int
-			if err := t.row("SELECT count(*) FROM operators WHERE disabled_at = 0 AND role = $1",
-				string(operator.Owner)).Scan(&owners); err != nil {
-				return fmt.Errorf("update operator: %w", translate(err))
-			}
-			if owners == 0 {
-				return operator.ErrLastOwner
-			}
-		}
-		o.Email, o.Created = before.Email, before.Created
-		return translate(t.audit(operatorAudit(by, o.Email, before, o)))
 	})
 }

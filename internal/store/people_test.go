@@ -75,35 +75,37 @@ func TestOperators(t *testing.T) {
 		if err := d.CreateOperator(t.Context(), twin, by); !errors.Is(err, operator.ErrExists) {
 			t.Errorf("same address: %v", err)
 		}
-		off := o
-		off.DisabledAt = start
-		if err := d.UpdateOperator(t.Context(), off, by); !errors.Is(err, operator.ErrLastOwner) {
-			t.Errorf("last owner switched off: %v", err)
+		edit := func(id string, f func(*operator.Operator)) error {
+			_, err := d.EditOperator(t.Context(), id, operator.OperatorEdit{Change: func(o *operator.Operator) error { f(o); return nil }}, by)
+			return err
 		}
-		off.DisabledAt, off.Role = time.Time{}, operator.Viewer
-		if err := d.UpdateOperator(t.Context(), off, by); !errors.Is(err, operator.ErrLastOwner) {
-			t.Errorf("last owner demoted: %v", err)
+		disable := func(o *operator.Operator) { o.DisabledAt = start }
+		for what, f := range map[string]func(*operator.Operator){
+			"switched off": disable, "demoted": func(o *operator.Operator) { o.Role = operator.Viewer },
+			"ended": func(o *operator.Operator) { o.ExpiresAt = start },
+		} {
+			if err := edit("o1", f); !errors.Is(err, operator.ErrLastOwner) {
+				t.Errorf("last owner %s: %v", what, err)
+			}
 		}
 		twin.Email = "b@example.org"
 		if err := d.CreateOperator(t.Context(), twin, by); err != nil {
 			t.Fatal(err)
 		}
-		off.Role, off.DisabledAt = operator.Owner, start
-		if err := d.UpdateOperator(t.Context(), off, by); err != nil {
+		if err := edit("o1", disable); err != nil {
 			t.Errorf("one of two: %v", err)
 		}
-		off.ID = "none"
-		if err := d.UpdateOperator(t.Context(), off, by); !errors.Is(err, operator.ErrNotFound) {
+		if err := edit("o1", disable); err != nil {
+			t.Errorf("once more: %v", err)
+		}
+		if err := edit("none", disable); !errors.Is(err, operator.ErrNotFound) {
 			t.Error(err)
 		}
 		all, err := d.Operators(t.Context())
-		if err != nil || len(all) != 2 || all[0].Active() || !all[1].Active() || all[1].Hash != o.Hash {
+		if err != nil || len(all) != 2 || all[0].Active(start) || !all[1].Active(start) || all[1].Hash != o.Hash {
 			t.Error(all, err)
 		}
-		if got, err := d.OperatorByEmail(t.Context(), "b@example.org"); err != nil || got.ID != "o2" {
-			t.Error(got, err)
-		}
-		if _, err := d.OperatorByEmail(t.Context(), "c@example.org"); !errors.Is(err, ErrNotFound) {
+		if err := d.CreateFirstOwner(t.Context(), operator.Operator{ID: "o9", Email: "z@example.org", Role: operator.Owner}, by); !errors.Is(err, operator.ErrSetUp) {
 			t.Error(err)
 		}
 		l, err := d.ListAudit(t.Context(), AuditFilter{}, Page{})
