@@ -37,6 +37,10 @@ const (
 type Recipient struct {
 	Address string // a bare e-mail address
 	Name    string // may be empty
+	// Prefs are what they want to be told of; nil: every critical alert at once.
+	Prefs *Preferences
+	// Always says that critical alerts come at once whatever Prefs say.
+	Always bool
 }
 
 // Ways to secure the connection to the mail server.

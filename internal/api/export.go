@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,11 +42,8 @@ func (s *Server) manageExports() {
 				})
 			}, in.Format, err
 		})
-	blocks := func(cells func(*BlockView) []string) func(in *struct {
-		BlockQuery
-		ExportFormat
-	}) (func(context.Context, func(any, []string) error) error, string, error) {
-		return func(in *struct {
+	export(s, "blocks", "Export blocks", blockColumns,
+		func(in *struct {
 			BlockQuery
 			ExportFormat
 		},
@@ -57,13 +53,10 @@ func (s *Server) manageExports() {
 			return func(ctx context.Context, row func(any, []string) error) error {
 				return db.EachBlock(ctx, f, func(b *guard.Block) error {
 					v := newBlockView(b, now)
-					return row(v, cells(&v))
+					return row(v, blockCells(&v))
 				})
 			}, in.Format, err
-		}
-	}
-	export(s, "blocks", "Export blocks", blockColumns, blocks(blockCells))
-	export(s, "report", "The suspicious-address report, one line for each block", reportColumns, blocks(reportCells))
+		})
 	export(s, "audit", "Export the audit trail", auditColumns,
 		func(in *struct {
 			AuditQuery
@@ -222,23 +215,6 @@ func blockCells(v *BlockView) []string {
 		stamp(&v.BlockedAt), stamp(v.Until), v.Cut, stamp(v.LiftedAt), v.LiftedBy, v.Verdict, v.LiftReason,
 		stamp(v.EndedAt), strconv.FormatInt(v.Hits, 10), stamp(v.LastHit), strconv.Itoa(v.GoodAccounts), v.ReviewedBy,
 		stamp(v.ReviewedAt), v.Note, string(evidence),
-	}
-}
-
-var reportColumns = []string{
-	"ip", "account", "blocked at", "until", "state", "reason", "rule", "source", "reference", "refused requests",
-	"last refused", "good accounts in 14 days", "lifted at", "lifted by", "verdict", "reviewed by", "note",
-}
-
-func reportCells(v *BlockView) []string {
-	until := "permanent"
-	if v.Until != nil {
-		until = stamp(v.Until)
-	}
-	return []string{
-		v.IP, v.Account, stamp(&v.BlockedAt), until, v.State, strings.TrimSpace(v.Reason + " " + v.Event), v.Rule, v.Source,
-		v.Reference, strconv.FormatInt(v.Hits, 10), stamp(v.LastHit), strconv.Itoa(v.GoodAccounts), stamp(v.LiftedAt),
-		v.LiftedBy, v.Verdict, v.ReviewedBy, v.Note,
 	}
 }
 

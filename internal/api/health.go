@@ -41,11 +41,7 @@ var remedies = map[string]string{
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *caller) {
 	out := Readiness{Ready: s.opts.Ready == nil || s.opts.Ready(), Degraded: []Reason{}}
 	if out.Ready {
-		for _, d := range s.opts.Guard.Degraded() {
-			out.Degraded = append(out.Degraded, Reason{
-				Reason: d.Reason, Detail: d.Detail, Since: d.Since.UTC(), Remedy: remedies[d.Reason],
-			})
-		}
+		out.Degraded = s.reasons()
 	}
 	status := http.StatusOK
 	if !out.Ready {
@@ -53,4 +49,13 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *caller) {
 		w.Header()["Retry-After"] = []string{"1"}
 	}
 	s.writeJSON(w, r, status, &out)
+}
+
+// reasons are what works with less than it should now.
+func (s *Server) reasons() []Reason {
+	out := []Reason{}
+	for _, d := range s.opts.Guard.Degraded() {
+		out = append(out, Reason{Reason: d.Reason, Detail: d.Detail, Since: d.Since.UTC(), Remedy: remedies[d.Reason]})
+	}
+	return out
 }

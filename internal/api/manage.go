@@ -53,6 +53,7 @@ func (s *Server) manage() error {
 	s.manageMe()
 	s.manageSetup()
 	s.manageExports()
+	s.manageDesk()
 	s.router.handle("GET /v1/stream", s.serveStream)
 	return s.describe()
 }

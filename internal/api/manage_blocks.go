@@ -31,14 +31,21 @@ type BlockQuery struct {
 	Rule     string    `query:"rule" maxLength:"64"`
 	Source   string    `query:"source" enum:"rule,manual,policy,import"`
 	Reviewed string    `query:"reviewed" enum:"true,false"`
+	Verdict  string    `query:"verdict" enum:"error,resolved" doc:"Lifted with this verdict."`
 	Q        string    `query:"q" maxLength:"256" doc:"Exact id, reference, address or account; else the beginning of an account."`
+
+	NotIP     []string `query:"not_ip" maxItems:"32" doc:"None of these addresses or prefixes, separated by commas."`
+	NotEvent  []string `query:"not_event" maxItems:"32" doc:"Not because of these events, separated by commas."`
+	NotRule   []string `query:"not_rule" maxItems:"32" doc:"None of these rules, separated by commas."`
+	NotSource []string `query:"not_source" maxItems:"4" doc:"None of rule, manual, policy, import, separated by commas."`
 }
 
 func (q *BlockQuery) filter(now time.Time) (store.BlockFilter, error) {
 	var faults warder.Faults
 	f := store.BlockFilter{
 		Now: now, State: q.State, From: q.From.UTC(), To: q.To.UTC(), Account: q.Account, Event: q.Event,
-		Rule: q.Rule, Source: q.Source, Q: q.Q, IP: parseRange(&faults, "query.ip", q.IP),
+		Rule: q.Rule, Source: q.Source, Q: q.Q, IP: parseRange(&faults, "query.ip", q.IP), Verdict: q.Verdict,
+		NotIPs: parseRanges(&faults, "query.not_ip", q.NotIP), NotEvents: q.NotEvent, NotRules: q.NotRule, NotSources: q.NotSource,
 	}
 	if q.Reviewed != "" {
 		reviewed := q.Reviewed == "true"
@@ -57,6 +64,15 @@ func parseRange(f *warder.Faults, location, s string) netip.Prefix {
 		return netip.PrefixFrom(a, a.BitLen())
 	}
 	return parseSource(f, location, s)
+}
+
+func parseRanges(f *warder.Faults, location string, list []string) (out []netip.Prefix) {
+	for _, text := range list {
+		if p := parseRange(f, location, text); p.IsValid() {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // NewBlockBody is a block made by hand.
@@ -102,27 +118,33 @@ type LiftManyBody struct {
 	LiftBody
 	IDs    []string    `json:"ids,omitempty" maxItems:"10000"`
 	IP     string      `json:"ip,omitempty" maxLength:"64" doc:"All blocks whose subject is this address or prefix."`
-	Filter *LiftFilter `json:"filter,omitempty" doc:"All live blocks that match every given field."`
+	Filter *LiftFilter `json:"filter,omitempty" doc:"All live blocks that match every given field; at most 10000."`
 	DryRun bool        `json:"dry_run,omitempty" doc:"Tell what ids or filter would lift, and lift nothing."`
 }
 
 // LiftFilter selects live blocks.
 type LiftFilter struct {
-	From     time.Time `json:"from,omitzero"`
-	To       time.Time `json:"to,omitzero"`
-	Within   string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
-	Account  string    `json:"account,omitempty" maxLength:"256"`
-	Rule     string    `json:"rule,omitempty" maxLength:"64"`
-	Event    string    `json:"event,omitempty" maxLength:"64"`
-	Source   string    `json:"source,omitempty" enum:"rule,manual,import"`
-	Reviewed *bool     `json:"reviewed,omitempty"`
-	Q        string    `json:"q,omitempty" maxLength:"256"`
+	From   time.Time `json:"from,omitzero"`
+	To     time.Time `json:"to,omitzero"`
+	Within string    `json:"within,omitempty" maxLength:"64" doc:"Blocks that overlap this prefix."`
+	Rule   string    `json:"rule,omitempty" maxLength:"64"`
+	Event  string    `json:"event,omitempty" maxLength:"64"`
+	Source string    `json:"source,omitempty" enum:"rule,manual,import"`
+	Q      string    `json:"q,omitempty" maxLength:"256"`
+
+	Account   string   `json:"account,omitempty" maxLength:"256"`
+	Reviewed  *bool    `json:"reviewed,omitempty"`
+	NotWithin []string `json:"not_within,omitempty" maxItems:"32" doc:"But none that overlaps these prefixes."`
+	NotRule   []string `json:"not_rule,omitempty" maxItems:"32"`
+	NotEvent  []string `json:"not_event,omitempty" maxItems:"32"`
+	NotSource []string `json:"not_source,omitempty" maxItems:"4"`
 }
 
 // Lifted is the answer to lifting.
 type Lifted struct {
-	Lifted int         `json:"lifted"`
-	Blocks []BlockView `json:"blocks"`
+	Lifted int         `json:"lifted" doc:"With dry_run: how many it would be."`
+	DryRun bool        `json:"dry_run,omitempty"`
+	Blocks []BlockView `json:"blocks" doc:"The first 500 of them."`
 }
 
 // EditBlockBody changes what people wrote on a block. Absent fields stay.
@@ -337,11 +359,13 @@ func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error)
 	}
 	l.IDs, l.IP = in.IDs, parseSource(&f, "body.ip", in.IP)
 	filter := store.BlockFilter{Now: time.Now(), State: guard.StateActive}
-	if in.Filter != nil {
-		filter.From, filter.To = in.Filter.From, in.Filter.To
-		filter.Rule, filter.Event, filter.Source, filter.Q = in.Filter.Rule, in.Filter.Event, in.Filter.Source, in.Filter.Q
-		filter.Account, filter.Reviewed = in.Filter.Account, in.Filter.Reviewed
-		filter.IP = parseRange(&f, "body.filter.within", in.Filter.Within)
+	if q := in.Filter; q != nil {
+		filter.From, filter.To, filter.Account, filter.Reviewed = q.From, q.To, q.Account, q.Reviewed
+		filter.Rule, filter.Event, filter.Source, filter.Q = q.Rule, q.Event, q.Source, q.Q
+		filter.NotRules, filter.NotEvents, filter.NotSources = q.NotRule, q.NotEvent, q.NotSource
+		filter.IP = parseRange(&f, "body.filter.within", q.Within)
+		filter.NotIPs = parseRanges(&f, "body.filter.not_within", q.NotWithin)
+		checkSpan(&f, q.From, q.To)
 	}
 	if in.DryRun && in.IP != "" {
 		f.Add("body.dry_run", "goes with ids or filter; to see the blocks of an address, use filter.within")
@@ -363,7 +387,7 @@ func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error)
 		case err != nil:
 			return Lifted{}, err
 		case len(l.IDs) == 0:
-			return Lifted{Blocks: []BlockView{}}, nil
+			return Lifted{DryRun: in.DryRun, Blocks: []BlockView{}}, nil
 		}
 	}
 	if in.DryRun {
@@ -375,7 +399,7 @@ func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error)
 // wouldLift counts the blocks among ids that are live, and shows the first.
 func (s *Server) wouldLift(ctx context.Context, ids []string) (Lifted, error) {
 	now := time.Now()
-	out := Lifted{Blocks: []BlockView{}}
+	out := Lifted{DryRun: true, Blocks: []BlockView{}}
 	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		if seen[id] {

@@ -67,6 +67,7 @@ func (s *Server) managePolicy() {
 	registerRaw(s, "GET /v1/policy", "get-policy", "The policy in force, as JSON or (Accept: application/yaml) YAML", 0,
 		func(_ context.Context, in *struct {
 			Accept string `header:"Accept"`
+			Format string `query:"format" enum:"json,yaml" doc:"Instead of the Accept header."`
 		},
 		) (*policyAnswer, error) {
 			d, n := g.Policy()
@@ -74,7 +75,7 @@ func (s *Server) managePolicy() {
 			if s.opts.PolicyFile != "" {
 				out.ReadOnly = "policy_file"
 			}
-			if strings.Contains(in.Accept, "yaml") {
+			if in.Format == "yaml" || in.Format == "" && strings.Contains(in.Accept, "yaml") {
 				out.ContentType, out.Body = "application/yaml", d.YAML()
 				return out, nil
 			}
@@ -197,7 +198,7 @@ func matched(header string) (int64, error) {
 	text, ok2 := strings.CutSuffix(text, `"`)
 	n, err := strconv.ParseInt(text, 10, 64)
 	if !ok || !ok2 || err != nil || n < 0 {
-		return 0, warder.Fault{Location: "header.If-Match", Message: "must be the ETag of GET /v1/policy"}
+		return 0, warder.Fault{Location: "header.If-Match", Message: "must be the ETag that was read"}
 	}
 	return n, nil
 }

@@ -121,6 +121,21 @@ type AccountProfile struct {
 	Sessions []SessionView `json:"sessions"`
 	Sources  []KnownView   `json:"known_sources"`
 	Events   []EventView   `json:"recent_events"`
+	// Reach answers "why can't this person sign in?": from each address that
+	// was tried lately, what would be decided now.
+	Reach   []ReachView `json:"reach" doc:"From each of the addresses that were used lately, latest first: can this person sign in from there now, and why not?"`
+	Summary string      `json:"summary" doc:"The answer in one sentence."`
+}
+
+// ReachView is whether an account can sign in from an address now.
+type ReachView struct {
+	IP        string          `json:"ip"`
+	LastSeen  time.Time       `json:"last_seen"`
+	LastEvent string          `json:"last_event"`
+	Refused   bool            `json:"refused_last" doc:"The latest event from there was refused."`
+	Decision  warder.Decision `json:"decision" doc:"What would be answered now."`
+	Steps     []string        `json:"steps" doc:"How that comes about, in words."`
+	Blocks    []BlockView     `json:"blocks"`
 }
 
 // MarkBody is a judgement of an address.
@@ -137,12 +152,13 @@ func (s *Server) manageSources() {
 	register(s, "GET /v1/ips", "list-ips", "Addresses, last seen first", 0,
 		func(ctx context.Context, in *struct {
 			Suspicious bool   `query:"suspicious" doc:"Only those that did something suspicious."`
+			Fraudulent bool   `query:"fraudulent" doc:"Only those that are marked as fraudulent."`
 			IP         string `query:"ip" maxLength:"64"`
 			Paging
 		},
 		) (Items[AddressView], error) {
 			var f warder.Faults
-			filter := store.AddressFilter{Suspicious: in.Suspicious, IP: parseRange(&f, "query.ip", in.IP)}
+			filter := store.AddressFilter{Suspicious: in.Suspicious, Fraudulent: in.Fraudulent, IP: parseRange(&f, "query.ip", in.IP)}
 			if err := f.Err(); err != nil {
 				return Items[AddressView]{}, err
 			}
@@ -281,7 +297,67 @@ func (s *Server) accountProfile(ctx context.Context, realm, account string) (Acc
 	p.Sources = views(sources, func(k *guard.Known) KnownView {
 		return KnownView{Source: k.Source, IP: prefixText(k.Address), At: k.At.UTC()}
 	})
+	p.Reach = s.reach(realm, account, events.Items, now)
+	p.Summary = summaryOf(&p)
 	return p, nil
+}
+
+// maxReach bounds the addresses that an account's profile explains.
+const maxReach = 8
+
+// reach explains for each address of the latest events whether the account can
+// sign in from there.
+func (s *Server) reach(realm, account string, events []guard.Event, now time.Time) []ReachView {
+	out := []ReachView{}
+	seen := map[netip.Prefix]bool{}
+	for i := range events {
+		e := &events[i]
+		if !e.IP.IsValid() || seen[e.Address] || len(out) == maxReach || warder.OwnEvent(e.Name) {
+			continue
+		}
+		seen[e.Address] = true
+		if realm == "" {
+			realm = e.Realm
+		}
+		why := s.opts.Guard.Explain(guard.Query{IP: e.IP, Account: account, Realm: realm, Device: e.Device, UserAgent: e.UserAgent})
+		v := ReachView{
+			IP: e.IP.String(), LastSeen: e.Time.UTC(), LastEvent: e.Name, Refused: e.Action == warder.BlockAction,
+			Decision: why.Decision, Steps: some(why.Steps), Blocks: []BlockView{},
+		}
+		for _, b := range why.Blocks {
+			v.Blocks = append(v.Blocks, newBlockView(b, now))
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// summaryOf answers in one sentence whether a person can sign in.
+func summaryOf(p *AccountProfile) string {
+	if a := p.Why.Decision.Action; a == warder.BlockAction {
+		return "This account is refused wherever it signs in from: " + string(p.Why.Decision.Reason) + "."
+	}
+	refused, asked := 0, 0
+	for i := range p.Reach {
+		switch p.Reach[i].Decision.Action {
+		case warder.BlockAction:
+			refused++
+		case warder.Challenge, warder.MFA:
+			asked++
+		case warder.Allow:
+		}
+	}
+	switch n := len(p.Reach); {
+	case n == 0:
+		return "Warder refuses this account nothing. It was not seen lately: if the person cannot sign in, the application does not report it under this name, or refuses it by itself."
+	case refused == n:
+		return "Warder refuses this person: every address that they used lately is blocked."
+	case refused > 0:
+		return "Warder refuses this person from some of the addresses that they used lately, see which."
+	case asked > 0:
+		return "Warder asks this person for more than the password: a challenge or a second factor."
+	}
+	return "Warder lets this person try to sign in from everywhere they were lately. If they cannot, their password or the application is the reason."
 }
 
 // RevokeBody names the sessions to end: exactly one of session, account and
@@ -315,11 +391,13 @@ func (s *Server) manageSessions() {
 			Realm   string `query:"realm" maxLength:"64"`
 			IP      string `query:"ip" maxLength:"64"`
 			Live    bool   `query:"live" doc:"Only those not revoked."`
+			Session string `query:"session" maxLength:"256" doc:"Exactly this one."`
+			Q       string `query:"q" maxLength:"256" doc:"An exact id, address or prefix, else the beginning of an account."`
 			Paging
 		},
 		) (Items[SessionView], error) {
 			var f warder.Faults
-			filter := store.SessionFilter{Account: in.Account, Realm: in.Realm, Live: in.Live, IP: parseRange(&f, "query.ip", in.IP)}
+			filter := store.SessionFilter{Account: in.Account, Realm: in.Realm, Live: in.Live, ID: in.Session, Q: in.Q, IP: parseRange(&f, "query.ip", in.IP)}
 			if err := f.Err(); err != nil {
 				return Items[SessionView]{}, err
 			}

@@ -18,14 +18,15 @@ type metrics struct {
 	registry *prometheus.Registry
 	handler  http.Handler
 
-	decisions *prometheus.CounterVec
-	byAction  map[warder.Action]map[warder.Why]prometheus.Counter // resolved beforehand: no look-up by label per request
-	severity  *prometheus.CounterVec
-	bySev     [warder.Critical + 1]prometheus.Counter
-	refused   *prometheus.CounterVec
-	panics    prometheus.Counter
-	polls     atomic.Int64
-	streams   atomic.Int64
+	decisions  *prometheus.CounterVec
+	byAction   map[warder.Action]map[warder.Why]prometheus.Counter // resolved beforehand: no look-up by label per request
+	severity   *prometheus.CounterVec
+	bySev      [warder.Critical + 1]prometheus.Counter
+	refused    *prometheus.CounterVec
+	panics     prometheus.Counter
+	cspReports prometheus.Counter
+	polls      atomic.Int64
+	streams    atomic.Int64
 }
 
 var reasons = []warder.Why{
@@ -48,6 +49,9 @@ func newMetrics(s *Server) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "warder_api_panics_total", Help: "Requests that ended in a panic. Should be 0.",
 		}),
+		cspReports: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "warder_csp_reports_total", Help: "Reports of browsers about the content security policy. Should be 0.",
+		}),
 		byAction: map[warder.Action]map[warder.Why]prometheus.Counter{},
 	}
 	for a := warder.Allow; a <= warder.BlockAction; a++ {
@@ -60,7 +64,7 @@ func newMetrics(s *Server) *metrics {
 		m.bySev[sev] = m.severity.WithLabelValues(warder.Severity(sev).String())
 	}
 	m.registry.MustRegister(
-		m.decisions, m.severity, m.refused, m.panics,
+		m.decisions, m.severity, m.refused, m.panics, m.cspReports,
 		&engineCollector{s: s},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

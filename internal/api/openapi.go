@@ -144,8 +144,12 @@ func hotCalls() []described {
 		},
 		{
 			pattern: "GET /v1/stream", id: "stream", summary: "Server-sent events: event, block, block_end, demand, policy, reset",
-			params: []*huma.Param{{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: "string"}}},
+			params: []*huma.Param{
+				{Name: "Last-Event-ID", In: "header", Description: "Catch up from here; reset comes first if that is not possible.", Schema: &huma.Schema{Type: "string"}},
+				{Name: "last_event_id", In: "query", Description: "The same, for those who cannot send a header.", Schema: &huma.Schema{Type: "string"}},
+			},
 		},
+		{pattern: "POST /v1/csp-report", id: "csp-report", summary: "What a browser reports of a page that broke the content security policy; 204"},
 		{pattern: "GET /healthz", id: "healthz", summary: "The process is up"},
 		{
 			pattern: "GET /readyz", id: "readyz", summary: "Everything is loaded; with what is degraded",
@@ -176,7 +180,7 @@ func (s *Server) describe() error {
 			OperationID: call.id, Method: method, Path: path, Summary: call.summary, Tags: []string{"data plane"},
 			Parameters: call.params, Responses: map[string]*huma.Response{},
 		}
-		if strings.HasPrefix(path, "/v1/") {
+		if strings.HasPrefix(path, "/v1/") && !row.open {
 			secure(op, row)
 		} else {
 			op.Tags = []string{"operation"}

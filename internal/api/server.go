@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,12 @@ type Options struct {
 	Dashboard *web.Pages
 	// PolicyFile says that the policy is ruled by a file and read-only here.
 	PolicyFile string
+	// Settings are what can be set while Warder runs; nil: defaults that hold
+	// nothing but for this instance's database.
+	Settings *Settings
+	// Secret (32 bytes or more) is what the keys of reports are derived from;
+	// nil: a random one, for tests.
+	Secret []byte
 }
 
 // Challenges issue and spend challenge tokens.
@@ -98,6 +105,9 @@ type Server struct {
 	stream  *hub
 	calls   underWay
 	origin  *http.CrossOriginProtection
+
+	settings *Settings
+	cspLog   rate
 }
 
 // New makes the API and loads the API keys.
@@ -135,11 +145,34 @@ func build(opts Options) (*Server, error) {
 		stream: newHub(),
 		origin: http.NewCrossOriginProtection(),
 	}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
 	s.metrics = newMetrics(s)
 	s.router = newRouter(s)
 	s.hotRoutes()
 	s.plainRoutes()
 	return s, s.manage()
+}
+
+// prepare fills in what tests leave out: settings and a secret.
+func (s *Server) prepare() error {
+	if len(s.opts.Secret) == 0 {
+		s.opts.Secret = make([]byte, 32)
+		_, _ = rand.Read(s.opts.Secret) // never fails
+	}
+	if s.settings = s.opts.Settings; s.settings != nil {
+		return nil
+	}
+	seal, err := newSeal(s.opts.Secret)
+	if err != nil {
+		return err
+	}
+	s.settings = &Settings{opts: SettingsOptions{
+		Store: s.opts.Store, Base: DefaultValues(), Apply: func(Values) ([]string, error) { return nil, nil },
+	}, seal: seal}
+	s.settings.current.Store(&settled{values: DefaultValues()})
+	return nil
 }
 
 // Run keeps the API keys fresh and feeds the event stream until ctx ends.

@@ -148,11 +148,20 @@ func (h *hub) close() {
 // serveStream sends server-sent events: event, block, block_end, demand, and
 // reset when something was missed that is gone.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, _ *caller) {
-	for name := range r.URL.Query() {
-		s.writeProblem(w, r, fault(http.StatusUnprocessableEntity, "query."+clip(printable(name), 64), "is not known here"))
-		return
+	query := r.URL.Query()
+	for name, values := range query {
+		if name != "last_event_id" || len(values) > 1 {
+			s.writeProblem(w, r, fault(http.StatusUnprocessableEntity, "query."+clip(printable(name), 64), "is not known here, or is there twice"))
+			return
+		}
 	}
-	ch, missed, complete, ok := s.stream.join(r.Header.Get("Last-Event-ID"))
+	// A browser sends the header when it reconnects by itself; a page that opens
+	// a new stream can only write it into the address.
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" {
+		last = query.Get("last_event_id")
+	}
+	ch, missed, complete, ok := s.stream.join(clip(last, 64))
 	if !ok {
 		s.writeProblem(w, r, guard.ErrBusy)
 		return

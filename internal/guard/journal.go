@@ -347,6 +347,7 @@ const (
 type Alert struct {
 	ID       string          `json:"id"`
 	Kind     string          `json:"kind"`
+	For      string          `json:"for,omitempty"` // the one e-mail address that it is for; empty: everybody who wants it
 	Time     time.Time       `json:"time"`
 	Severity warder.Severity `json:"severity"`
 	IP       string          `json:"ip,omitempty"` // the address of the deciding event

@@ -130,10 +130,10 @@ func BenchmarkDashboard(b *testing.B) {
 			_, err := d.Trend(ctx, EventFilter{}, TrendQuery{Now: now, Days: 90})
 			return err
 		}},
-		{"types-90d", func(ctx context.Context) error { _, err := d.Types(ctx, quarter); return err }},
-		{"attackers-30d", func(ctx context.Context) error { _, err := d.Attackers(ctx, month, now, 10); return err }},
-		{"attackers-90d", func(ctx context.Context) error { _, err := d.Attackers(ctx, quarter, now, 10); return err }},
-		{"summary", func(ctx context.Context) error { _, err := d.Summary(ctx, month, now); return err }},
+		{"types-90d", func(ctx context.Context) error { _, _, err := d.Types(ctx, quarter); return err }},
+		{"attackers-30d", func(ctx context.Context) error { _, _, err := d.Attackers(ctx, month, now, 10); return err }},
+		{"attackers-90d", func(ctx context.Context) error { _, _, err := d.Attackers(ctx, quarter, now, 10); return err }},
+		{"summary", func(ctx context.Context) error { _, _, err := d.Summary(ctx, month, now); return err }},
 		{"addresses", func(ctx context.Context) error {
 			_, err := d.ListAddresses(ctx, AddressFilter{Suspicious: true}, Page{})
 			return err
@@ -265,7 +265,7 @@ func BenchmarkLoadBlocks(b *testing.B) {
 	})
 	b.Run("summary", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := d.Summary(context.Background(), EventFilter{From: start}, start.Add(day)); err != nil {
+			if _, _, err := d.Summary(context.Background(), EventFilter{From: start}, start.Add(day)); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -23,6 +23,12 @@ type BlockFilter struct {
 	Rule     string
 	Source   string // rule, manual, policy, import
 	Reviewed *bool
+	Verdict  string // lifted with it
+	// None of these must hold.
+	NotIPs     []netip.Prefix
+	NotEvents  []string
+	NotRules   []string
+	NotSources []string
 	// Q is an exact id, reference, address, prefix or account, else the
 	// beginning of an account.
 	Q string
@@ -74,6 +80,21 @@ func (f *BlockFilter) where() *where {
 		} else {
 			w.add("reviewed_at = 0")
 		}
+	}
+	if f.Verdict != "" {
+		w.add("lifted_at > 0 AND verdict = ?", f.Verdict)
+	}
+	for _, c := range []struct {
+		column string
+		values []string
+	}{{"event", f.NotEvents}, {"(rule || '')", f.NotRules}, {"(origin || '')", f.NotSources}} {
+		if len(c.values) > 0 {
+			w.notIn(c.column, anys(c.values))
+		}
+	}
+	for _, p := range f.NotIPs {
+		first, last := bounds(p)
+		w.add("ip_first IS NULL OR (ip_last || '') < (? || '') OR (ip_first || '') > (? || '')", first, last)
 	}
 	if q := strings.TrimSpace(f.Q); q != "" {
 		if p, ok := parseNet(q); ok {
@@ -279,6 +300,8 @@ type SessionFilter struct {
 	Realm   string
 	IP      netip.Prefix // opened or last used within it
 	Live    bool         // only those that are not revoked
+	ID      string       // exactly this one
+	Q       string       // an exact id, address or prefix, else the beginning of an account
 }
 
 // ListSessions returns sessions, last used first.
@@ -300,6 +323,16 @@ func (d *DB) ListSessions(ctx context.Context, f SessionFilter, p Page) (List[gu
 	}
 	if f.Realm != "" {
 		w.add("realm = ?", f.Realm)
+	}
+	if f.ID != "" {
+		w.add("id = ?", f.ID)
+	}
+	if q := strings.TrimSpace(f.Q); q != "" {
+		if p, ok := parseNet(q); ok && !f.IP.IsValid() {
+			f.IP = p
+		} else {
+			w.add(`id = ? OR account_key LIKE ? ESCAPE '\'`, q, "%\x1f"+likeText(foldAccount(q))+"%")
+		}
 	}
 	if f.IP.IsValid() {
 		opening, args := within("opening", widen(f.IP))

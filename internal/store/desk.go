@@ -66,6 +66,16 @@ func (d *DB) AddNote(ctx context.Context, n Note, audit guard.Audit) error {
 		n.ID, n.On, n.Text, n.By, micros(n.Time))
 }
 
+// Note finds a note by its id, or ErrNotFound.
+func (d *DB) Note(ctx context.Context, id string) (*Note, error) {
+	var n Note
+	var at int64
+	err := d.readDB.QueryRowContext(ctx, "SELECT id, topic, text, made_by, time FROM notes WHERE id = $1", id).
+		Scan(&n.ID, &n.On, &n.Text, &n.By, &at)
+	n.Time = instant(at)
+	return &n, translate(err)
+}
+
 // DeleteNote deletes a note, or returns ErrNotFound.
 func (d *DB) DeleteNote(ctx context.Context, id string, audit guard.Audit) error {
 	return d.audited(ctx, audit, "DELETE FROM notes WHERE id = $1", id)
@@ -106,15 +116,16 @@ type View struct {
 	Name    string    `json:"name"`
 	List    string    `json:"list"`
 	Query   string    `json:"query"`
+	Shared  bool      `json:"shared"` // everybody sees it; else only By
 	By      string    `json:"by"`
 	Created time.Time `json:"created"`
 }
 
 // SaveView stores a view, or replaces the one with its id.
 func (d *DB) SaveView(ctx context.Context, v View, audit guard.Audit) error {
-	return d.audited(ctx, audit, `INSERT INTO views (id, name, list, query, made_by, created) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, list = excluded.list, query = excluded.query`,
-		v.ID, v.Name, v.List, v.Query, v.By, micros(v.Created))
+	return d.audited(ctx, audit, `INSERT INTO views (id, name, list, query, made_by, created, shared) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, list = excluded.list, query = excluded.query, shared = excluded.shared`,
+		v.ID, v.Name, v.List, v.Query, v.By, micros(v.Created), flag(v.Shared))
 }
 
 // DeleteView deletes a view, or returns ErrNotFound.
@@ -125,12 +136,13 @@ func (d *DB) DeleteView(ctx context.Context, id string, audit guard.Audit) error
 // Views returns all views by name.
 func (d *DB) Views(ctx context.Context) ([]View, error) {
 	out := []View{}
-	err := d.read(ctx, "SELECT id, name, list, query, made_by, created FROM views ORDER BY name, id", nil,
+	err := d.read(ctx, "SELECT id, name, list, query, made_by, created, shared FROM views ORDER BY name, id", nil,
 		func(scan func(...any) error) error {
 			var v View
 			var at int64
-			err := scan(&v.ID, &v.Name, &v.List, &v.Query, &v.By, &at)
-			v.Created = instant(at)
+			var shared int64
+			err := scan(&v.ID, &v.Name, &v.List, &v.Query, &v.By, &at, &shared)
+			v.Created, v.Shared = instant(at), shared != 0
 			out = append(out, v)
 			return err
 		})

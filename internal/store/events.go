@@ -23,9 +23,35 @@ type EventFilter struct {
 	Account    string       // in any spelling
 	Realm      string
 	Rule       string
+	Session    string
+	Reason     string
+	App        string
+	Actions    []warder.Action
 	// Q is an exact id, reference, address, prefix or account; if it is none of
 	// these, the beginning of an account or a path.
 	Q string
+
+	// None of these must hold.
+	NotNames      []string
+	NotSeverities []warder.Severity
+	NotIPs        []netip.Prefix
+	NotAccount    string // in any spelling
+	NotRealms     []string
+	NotRules      []string
+	NotReasons    []string
+	NotActions    []warder.Action
+}
+
+// rolled reports whether the rollups can tell what matches.
+func (f *EventFilter) rolled() bool {
+	return !f.IP.IsValid() && f.Account == "" && f.Rule == "" && f.Q == "" && !f.loose()
+}
+
+// loose reports whether the filter has conditions that neither an index nor the
+// rollups know.
+func (f *EventFilter) loose() bool {
+	return f.Session != "" || f.Reason != "" || f.App != "" || len(f.Actions) > 0 || len(f.NotIPs) > 0 ||
+		f.NotAccount != "" || len(f.NotRules) > 0 || len(f.NotReasons) > 0 || len(f.NotActions) > 0
 }
 
 // scanLimit is how many rows may be gathered and sorted to serve one page. What
@@ -41,6 +67,8 @@ type plan struct {
 	narrow   *where  // condition on rollups that finds the quarter hours with matches
 	none     bool    // nothing can match
 	from, to int64   // from <= time < to; 0: open
+	// sieve says that many events may have to be looked at to find few.
+	sieve bool
 }
 
 // Conditions that only filter are written so that no index is chosen for them:
@@ -106,7 +134,10 @@ func (d *DB) plan(ctx context.Context, f EventFilter) (*plan, error) {
 	if f.Realm != "" {
 		p.common.add("realm = ?", f.Realm)
 	}
+	p.exclude(&f)
 	p.sparse(f, driven)
+	p.sieve = f.loose() || driven && (f.Realm != "" || len(f.Names) > 0 || len(f.Severities) > 0 ||
+		len(f.NotNames) > 0 || len(f.NotSeverities) > 0 || len(f.NotRealms) > 0)
 	branches := driven
 	if len(f.Names) > 0 {
 		names := slices.Compact(slices.Sorted(slices.Values(f.Names)))
@@ -165,11 +196,48 @@ func (d *DB) planAddress(ctx context.Context, p *plan, ip netip.Prefix, driven b
 	return nil
 }
 
+// exclude adds what must not hold, and what no index serves.
+func (p *plan) exclude(f *EventFilter) {
+	w := &p.common
+	for _, c := range []struct{ column, value string }{{"session", f.Session}, {"reason", f.Reason}, {"app", f.App}} {
+		if c.value != "" {
+			w.add("("+c.column+" || '') = ?", c.value)
+		}
+	}
+	if len(f.Actions) > 0 {
+		w.in("action", anys(f.Actions))
+	}
+	for _, c := range []struct {
+		column string
+		values []any
+	}{
+		{"(name || '')", anys(f.NotNames)},
+		{"(severity + 0)", anys(f.NotSeverities)},
+		{"(realm || '')", anys(f.NotRealms)},
+		{"(rule || '')", anys(f.NotRules)},
+		{"(reason || '')", anys(f.NotReasons)},
+		{"action", anys(f.NotActions)},
+	} {
+		if len(c.values) > 0 {
+			w.notIn(c.column, c.values)
+		}
+	}
+	for _, ip := range f.NotIPs {
+		condition, args := within("ip", ip)
+		w.add("ip IS NULL OR NOT ("+condition+")", args...)
+	}
+	if name := foldAccount(f.NotAccount); name != "" {
+		w.add("(account_key || '') <> ?", name)
+	}
+}
+
 // sparse prepares the search by the rollups for filters that no index serves:
 // without it, the last event of a quiet realm would be looked for in all events
 // that came after it.
 func (p *plan) sparse(f EventFilter, driven bool) {
-	if driven || f.Realm == "" && (len(f.Severities) == 0 || len(f.Names) == 0 && slices.Min(f.Severities) >= warder.High) {
+	excludes := len(f.NotNames) > 0 || len(f.NotSeverities) > 0 || len(f.NotRealms) > 0
+	if driven || f.loose() || f.Realm == "" && !excludes &&
+		(len(f.Severities) == 0 || len(f.Names) == 0 && slices.Min(f.Severities) >= warder.High) {
 		return
 	}
 	p.narrow = &where{}
@@ -182,11 +250,25 @@ func (p *plan) sparse(f EventFilter, driven bool) {
 	if len(f.Severities) > 0 {
 		p.narrow.in("severity", anys(f.Severities))
 	}
+	excluded(p.narrow, &f)
 	if !f.From.IsZero() {
 		p.narrow.add("bucket > ?", micros(f.From)-usPerBucket)
 	}
 	if !f.To.IsZero() {
 		p.narrow.add("bucket < ?", micros(f.To))
+	}
+}
+
+// excluded adds to a condition on rollups what must not hold.
+func excluded(w *where, f *EventFilter) {
+	if len(f.NotNames) > 0 {
+		w.notIn("name", anys(f.NotNames))
+	}
+	if len(f.NotSeverities) > 0 {
+		w.notIn("severity", anys(f.NotSeverities))
+	}
+	if len(f.NotRealms) > 0 {
+		w.notIn("realm", anys(f.NotRealms))
 	}
 }
 
@@ -196,6 +278,8 @@ func anys[T ~string | ~uint8](values []T) []any {
 	for i, v := range values {
 		switch v := any(v).(type) {
 		case warder.Severity:
+			out[i] = int64(v)
+		case warder.Action:
 			out[i] = int64(v)
 		default:
 			out[i] = v
@@ -414,21 +498,102 @@ func eventCursor(e *guard.Event) cursor {
 	return cursor{Kind: cursorEvents, A: micros(e.Time), B: e.Seq}
 }
 
-// ListEvents returns a part of the events, latest first.
-func (d *DB) ListEvents(ctx context.Context, f EventFilter, p Page) (List[guard.Event], error) {
+// EventList is a part of the events. SearchedTo is set if the search was paused
+// before the page was full: everything at or after it was looked at, and Next
+// goes on before it.
+type EventList struct {
+	List[guard.Event]
+	SearchedTo time.Time
+}
+
+// ListEvents returns a part of the events, latest first. A filter that no index
+// serves is followed for sieveTime at most; see EventList.
+func (d *DB) ListEvents(ctx context.Context, f EventFilter, p Page) (EventList, error) {
 	c, err := parseCursor(cursorEvents, p.Cursor)
 	if err != nil {
-		return List[guard.Event]{}, err
+		return EventList{}, err
 	}
 	plan, err := d.plan(ctx, f)
 	if err != nil {
-		return List[guard.Event]{}, fmt.Errorf("list events: %w", err)
+		return EventList{}, fmt.Errorf("list events: %w", err)
 	}
-	rows, err := d.page(ctx, plan, c, p.size()+1)
+	if !plan.sieve || plan.none {
+		rows, err := d.page(ctx, plan, c, p.size()+1)
+		if err != nil {
+			return EventList{}, err
+		}
+		return EventList{List: cut(rows, p, eventCursor)}, nil
+	}
+	var rows []guard.Event
+	paused, err := d.walk(ctx, plan, c, sieveTime, func(from, to int64) (bool, error) {
+		part, err := d.merge(ctx, plan, c, p.size()+1-len(rows), from, to)
+		rows = append(rows, part...)
+		return len(rows) <= p.size(), err
+	})
 	if err != nil {
-		return List[guard.Event]{}, err
+		return EventList{}, fmt.Errorf("list events: %w", err)
 	}
-	return cut(rows, p, eventCursor), nil
+	out := EventList{List: cut(rows, p, eventCursor)}
+	if paused != 0 && out.Next == "" {
+		out.SearchedTo = instant(paused)
+		out.Next = cursor{Kind: cursorEvents, A: paused}.String()
+	}
+	return out, nil
+}
+
+// Bounds of a search that looks at events one by one.
+const (
+	sieveTime = 250 * time.Millisecond
+	sieveRows = 5000 // looked at between two looks at the clock
+)
+
+// walk cuts the time that a plan covers into stretches of some thousand events
+// that its indexes lead to, latest first, and calls each for every one until it
+// returns false. If that takes longer than limit (0: no limit), it stops and
+// returns the beginning of the last stretch; 0: everything was looked at.
+func (d *DB) walk(ctx context.Context, p *plan, c *cursor, limit time.Duration, each func(from, to int64) (bool, error)) (int64, error) {
+	began := time.Now()
+	to := p.to
+	if c != nil && (to == 0 || c.A < to) {
+		to = c.A + 1
+	}
+	for {
+		from, err := d.reach(ctx, p, to)
+		if err != nil {
+			return 0, err
+		}
+		more, err := each(from, to)
+		if err != nil || from == 0 || !more {
+			return 0, err
+		}
+		if limit > 0 && time.Since(began) >= limit {
+			return from, nil
+		}
+		to = from
+	}
+}
+
+// reach is the time of an event some thousand before to, as the plan's
+// indexes go; 0 if there are not so many.
+func (d *DB) reach(ctx context.Context, p *plan, to int64) (int64, error) {
+	latest := int64(0)
+	for i := range p.branches {
+		w := p.branches[i].join(&where{})
+		if p.from != 0 {
+			w.add("time >= ?", p.from)
+		}
+		if to != 0 {
+			w.add("time < ?", to)
+		}
+		query, args := w.query("SELECT time FROM events", "ORDER BY time DESC LIMIT 1 OFFSET ?", sieveRows)
+		var at int64
+		err := translate(d.readDB.QueryRowContext(ctx, query, args...).Scan(&at))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return 0, err
+		}
+		latest = max(latest, at)
+	}
+	return latest, nil
 }
 
 // EachEvent calls each for every event of the filter, latest first. Memory
@@ -455,6 +620,66 @@ func (d *DB) EachEvent(ctx context.Context, f EventFilter, each func(*guard.Even
 		last := eventCursor(&rows[len(rows)-1])
 		c = &last
 	}
+}
+
+// Neighbours returns the events before and after one, at most limit each,
+// oldest first: by "time" all of them, else those of its "ip" (address key),
+// "account" (in its realm) or "session".
+func (d *DB) Neighbours(ctx context.Context, id, by string, limit int) (before, after []guard.Event, err error) {
+	e, err := d.Event(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	at, seq := micros(e.Time), e.Seq
+	w := &where{}
+	switch by {
+	case "ip":
+		if !e.Address.IsValid() {
+			return nil, nil, nil
+		}
+		w.add("address = ?", keyBytes(e.Address))
+	case "account", "session":
+		_, name := splitKey(e.AccountKey)
+		if name == "" || by == "session" && e.Session == "" {
+			return nil, nil, nil
+		}
+		w.add("account_key = ? AND account_key <> ''", name)
+		w.add("(realm || '') = ?", e.Realm)
+		if by == "session" {
+			// No index knows sessions, so they are looked for among what the
+			// account did within the time that a session is kept.
+			w.add("(session || '') = ?", e.Session)
+			w.add("time BETWEEN ? AND ?", at-keepSession.Microseconds(), at+keepSession.Microseconds())
+		}
+	}
+	side := func(condition, order string) (out []guard.Event, err error) {
+		half := w.join(&where{})
+		half.add(condition, at, at, seq)
+		query, args := half.query("SELECT "+eventColumns+" FROM events", "ORDER BY time "+order+", seq "+order+" LIMIT ?", limit)
+		err = d.read(ctx, query, args, func(scan func(...any) error) error {
+			e, err := scanEvent(scan)
+			if err == nil {
+				out = append(out, *e)
+			}
+			return err
+		})
+		return out, err
+	}
+	if before, err = side("time <= ? AND ((time + 0) < ? OR seq < ?)", "DESC"); err != nil {
+		return nil, nil, fmt.Errorf("read neighbours: %w", err)
+	}
+	slices.Reverse(before)
+	if after, err = side("time >= ? AND ((time + 0) > ? OR seq > ?)", "ASC"); err != nil {
+		return nil, nil, fmt.Errorf("read neighbours: %w", err)
+	}
+	return before, after, nil
+}
+
+// OldestEvent is the time of the oldest event; zero: there is none.
+func (d *DB) OldestEvent(ctx context.Context) (time.Time, error) {
+	var at int64
+	err := translate(d.readDB.QueryRowContext(ctx, "SELECT coalesce(min(time), 0) FROM events").Scan(&at))
+	return instant(at), err
 }
 
 // Event finds an event by its id: the latest, because an application may use an

@@ -395,7 +395,7 @@ func TestStatistics(t *testing.T) {
 				t.Fatal(err)
 			}
 			var s []string
-			for _, b := range got {
+			for _, b := range got.Buckets {
 				s = append(s, fmt.Sprintf("%s %d/%d/%d/%d", b.Time.Format("01-02 15:04"), b.Info, b.Warning, b.High, b.Critical))
 			}
 			if strings.Join(s, ", ") != tt.want {
@@ -403,15 +403,15 @@ func TestStatistics(t *testing.T) {
 			}
 		}
 		hours, err := d.Trend(t.Context(), EventFilter{}, TrendQuery{Now: now, Days: 2, Bucket: "hour"})
-		if err != nil || len(hours) != 48 || hours[12].Warning != 1 || hours[13].High != 1 {
+		if err != nil || len(hours.Buckets) != 48 || hours.Buckets[12].Warning != 1 || hours.Buckets[13].High != 1 {
 			t.Error(hours, err)
 		}
-		types, err := d.Types(t.Context(), EventFilter{From: start.Add(-day), To: now})
+		types, _, err := d.Types(t.Context(), EventFilter{From: start.Add(-day), To: now})
 		want := []Count{{"USER_LOGIN_FAILURE", 30}, {"THRESHOLD_EXCEEDED", 1}, {"USER_LOGIN_SUCCESS", 1}}
 		if diff := cmp.Diff(want, types); diff != "" || err != nil {
 			t.Error(diff, err)
 		}
-		types, err = d.Types(t.Context(), EventFilter{Account: "B"})
+		types, _, err = d.Types(t.Context(), EventFilter{Account: "B"})
 		if diff := cmp.Diff([]Count{{"USER_LOGIN_FAILURE", 10}, {"THRESHOLD_EXCEEDED", 1}}, types); diff != "" || err != nil {
 			t.Error(diff, err)
 		}
@@ -420,7 +420,7 @@ func TestStatistics(t *testing.T) {
 			{From: start.Add(-90 * day), Severities: []warder.Severity{warder.Warning, warder.High}},
 			{From: start.Add(-90 * day), Realm: "user", IP: prefix("192.0.2.0/24"), Names: []string{"USER_LOGIN_FAILURE"}},
 		} {
-			attackers, err := d.Attackers(t.Context(), f, now, 10)
+			attackers, _, err := d.Attackers(t.Context(), f, now, 10)
 			wantAttackers := []Attacker{
 				{prefix("192.0.2.1/32"), 20, map[string]int64{"USER_LOGIN_FAILURE": 20}, start.Add(29 * time.Hour), "b1"},
 				{prefix("192.0.2.2/32"), 10, map[string]int64{"USER_LOGIN_FAILURE": 10}, start.Add(27 * time.Hour), ""},
@@ -432,14 +432,14 @@ func TestStatistics(t *testing.T) {
 				t.Errorf("%+v: %s %v", f, diff, err)
 			}
 		}
-		s, err := d.Summary(t.Context(), EventFilter{From: start}, now)
+		s, _, err := d.Summary(t.Context(), EventFilter{From: start}, now)
 		wantSummary := Summary{Events: 32, Warning: 10, High: 20, Critical: 1, ActiveBlocks: 1, NewBlocks: 1, Unreviewed: 1, Addresses: 2}
 		if diff := cmp.Diff(wantSummary, s); diff != "" || err != nil {
 			t.Error(diff, err)
 		}
 		// Restarted statistics begin anew; events stay.
 		j.commit(t, &guard.Record{Clears: []guard.Clear{{Seq: now.UnixMicro(), At: now, RestartMetrics: true}}})
-		if types, err = d.Types(t.Context(), EventFilter{}); err != nil || len(types) != 0 {
+		if types, _, err = d.Types(t.Context(), EventFilter{}); err != nil || len(types) != 0 {
 			t.Error(types, err)
 		}
 		if st, err := d.Load(t.Context(), now); err != nil || !st.Shown.Equal(now) {
@@ -638,10 +638,10 @@ func TestListsUseIndexes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := d.Attackers(ctx, f, now, 10); err != nil {
+			if _, _, err := d.Attackers(ctx, f, now, 10); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := d.Types(ctx, f); err != nil {
+			if _, _, err := d.Types(ctx, f); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -673,7 +673,7 @@ func TestListsUseIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.Summary(ctx, span, now); err != nil {
+	if _, _, err := d.Summary(ctx, span, now); err != nil {
 		t.Fatal(err)
 	}
 	for query := range d.reads {

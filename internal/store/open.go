@@ -201,7 +201,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithLogger(goose.NopLogger()))
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithLogger(goose.NopLogger()),
+		goose.WithAllowOutofOrder(true)) // parts of one release are written side by side
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -213,8 +214,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if newest := sources[len(sources)-1].Version; have > newest {
 		return fmt.Errorf("%w: it has version %d and this program knows %d, start the program that wrote it or a later one",
 			ErrNewer, have, newest)
-	} else if have == newest {
-		return nil
+	}
+	if pending, err := p.HasPending(ctx); err != nil || !pending {
+		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)

@@ -18,16 +18,17 @@ type cursor struct {
 
 // Kinds of cursor, one for each list, so that none is taken for another's.
 const (
-	cursorEvents    = 'e'
-	cursorBlocks    = 'b'
-	cursorDemands   = 'd'
-	cursorSessions  = 's'
-	cursorAddresses = 'a'
-	cursorAccounts  = 'u'
-	cursorAudit     = 't'
-	cursorAlerts    = 'l'
-	cursorNotes     = 'n'
-	cursorRevisions = 'r'
+	cursorEvents     = 'e'
+	cursorBlocks     = 'b'
+	cursorDemands    = 'd'
+	cursorSessions   = 's'
+	cursorAddresses  = 'a'
+	cursorAccounts   = 'u'
+	cursorAudit      = 't'
+	cursorAlerts     = 'l'
+	cursorNotes      = 'n'
+	cursorRevisions  = 'r'
+	cursorDeliveries = 'm'
 )
 
 const maxCursor = 1 << 10
@@ -102,6 +103,11 @@ func (w *where) add(condition string, args ...any) {
 // in adds that column is one of the values.
 func (w *where) in(column string, values []any) {
 	w.add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
+}
+
+// notIn adds that column is none of the values.
+func (w *where) notIn(column string, values []any) {
+	w.add(column+" NOT IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
 }
 
 // within adds that a stored address lies in a prefix.

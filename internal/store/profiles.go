@@ -36,6 +36,7 @@ type Address struct {
 // AddressFilter selects addresses.
 type AddressFilter struct {
 	Suspicious bool         // only those
+	Fraudulent bool         // only those that are marked
 	IP         netip.Prefix // within it
 }
 
@@ -64,6 +65,9 @@ func (d *DB) ListAddresses(ctx context.Context, f AddressFilter, p Page) (List[A
 	w, order := &where{}, "address"
 	if f.IP.IsValid() {
 		w.within("address", widen(f.IP))
+	}
+	if f.Fraudulent {
+		w.add("fraudulent = 1")
 	}
 	if f.Suspicious {
 		order = "seen DESC, address"
@@ -131,6 +135,10 @@ func (d *DB) Address(ctx context.Context, ip netip.Prefix) (*Address, error) {
 	}
 	return out, nil
 }
+
+// countLimit is how many of the latest events of an address or an account are
+// counted.
+const countLimit = 100_000
 
 // tally counts the events and the completed sign-ins of a condition that has an
 // index, among the latest that there are.

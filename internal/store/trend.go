@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,22 +16,49 @@ import (
 // MaxTrendDays bounds a trend.
 const MaxTrendDays = 400
 
-// TrendQuery says how a trend is cut: the last Days days up to Now, by "day" or
-// "hour" of Zone. The current day is the last one.
+// ErrTooFine says that a trend would have more buckets than are readable.
+var ErrTooFine = errors.New("the buckets are too fine for so long a time")
+
+// TrendQuery says how a trend is cut. The filter's From and To bound it; if
+// there is no From, it covers the last Days days up to the end of today in Zone.
 type TrendQuery struct {
 	Now    time.Time
 	Days   int
-	Bucket string
+	Bucket string         // minute, quarter (of an hour), hour, day of Zone; auto or empty
 	Zone   *time.Location // nil: UTC
 }
 
-// Bucket is one bar of a trend.
+// Longest times that a bucket takes.
+const (
+	maxMinutes  = 6 * time.Hour
+	maxQuarters = 32 * 24 * time.Hour
+)
+
+// Bucket is one bar of a trend, from Time to before End.
 type Bucket struct {
-	Time     time.Time `json:"time"` // its start
+	Time     time.Time `json:"time"`
+	End      time.Time `json:"end"`
 	Info     int64     `json:"info"`
 	Warning  int64     `json:"warning"`
 	High     int64     `json:"high"`
 	Critical int64     `json:"critical"`
+}
+
+// Counted says what a statistic was counted over. From and To are whole
+// quarters of an hour, since that is what statistics are kept by. Sampled says
+// that the filter is one that they do not know and that so much matches that
+// only what happened since Since was counted.
+type Counted struct {
+	From, To time.Time
+	Sampled  bool
+	Since    time.Time
+}
+
+// Trend is how many events there were, over time.
+type Trend struct {
+	Buckets []Bucket
+	Bucket  string
+	Counted
 }
 
 // Count is a name and how often it occurred.
@@ -39,48 +67,124 @@ type Count struct {
 	Count int64  `json:"count"`
 }
 
-// starts are the beginnings of the buckets, and the end of the last.
-func (q TrendQuery) starts() []time.Time {
+// quarter rounds down to a quarter of an hour.
+func quarter(t time.Time) time.Time {
+	return t.Add(-time.Duration(mod(micros(t), usPerBucket)) * time.Microsecond)
+}
+
+// aligned widens the times of a filter to whole quarters of an hour.
+func aligned(f EventFilter) EventFilter {
+	if !f.From.IsZero() {
+		f.From = quarter(f.From)
+	}
+	if !f.To.IsZero() {
+		if q := quarter(f.To); q.Before(f.To) {
+			f.To = q.Add(15 * time.Minute)
+		}
+	}
+	return f
+}
+
+// cut says where the buckets of a trend begin, and where the last ends. The
+// first and the last may be cut by the filter's times.
+func (q TrendQuery) cut(f EventFilter) (starts []time.Time, bucket string, err error) {
 	zone := q.Zone
 	if zone == nil {
 		zone = time.UTC
 	}
-	now := q.Now.In(zone)
-	y, m, day := now.Date()
-	days := min(max(q.Days, 1), MaxTrendDays)
-	at := time.Date(y, m, day-days+1, 0, 0, 0, 0, zone)
-	end := time.Date(y, m, day+1, 0, 0, 0, 0, zone)
-	var out []time.Time
-	for i := 1; at.Before(end); i++ {
-		out = append(out, at)
-		if q.Bucket == "hour" {
-			at = at.Add(time.Hour)
-		} else {
-			at = time.Date(y, m, day-days+1+i, 0, 0, 0, 0, zone)
+	day := func(t time.Time, add int) time.Time {
+		y, m, d := t.In(zone).Date()
+		return time.Date(y, m, d+add, 0, 0, 0, 0, zone)
+	}
+	to := f.To
+	if to.IsZero() {
+		to = day(q.Now, 1)
+		if !f.From.IsZero() {
+			to = quarter(q.Now).Add(15 * time.Minute)
 		}
 	}
-	return append(out, end)
+	from := f.From
+	if from.IsZero() {
+		from = day(to.Add(-1), 1-min(max(q.Days, 1), MaxTrendDays))
+	}
+	if !from.Before(to) {
+		to = from.Add(15 * time.Minute)
+	}
+	span := to.Sub(from)
+	bucket = q.Bucket
+	switch bucket {
+	case "minute":
+		if span > maxMinutes+30*time.Minute {
+			return nil, bucket, ErrTooFine
+		}
+	case "quarter":
+		if span > maxQuarters {
+			return nil, bucket, ErrTooFine
+		}
+	case "hour", "day":
+	case "auto":
+		switch {
+		case span <= 3*time.Hour:
+			bucket = "minute"
+		case span <= 26*time.Hour:
+			bucket = "quarter"
+		case span <= 8*24*time.Hour:
+			bucket = "hour"
+		default:
+			bucket = "day"
+		}
+	default:
+		bucket = "day"
+	}
+	if span > (MaxTrendDays+1)*24*time.Hour {
+		return nil, bucket, ErrTooFine
+	}
+	next := func(t time.Time) time.Time {
+		switch bucket {
+		case "minute":
+			return t.Add(time.Minute)
+		case "quarter":
+			return t.Add(15 * time.Minute)
+		case "hour":
+			// Hours begin where the clock says so, also in zones that are half
+			// an hour off.
+			return t.Add(time.Hour - time.Duration(t.In(zone).Minute())*time.Minute)
+		}
+		return day(t, 1)
+	}
+	for at := from; at.Before(to); at = next(at) {
+		starts = append(starts, at)
+	}
+	return append(starts, to), bucket, nil
 }
 
-// Trend counts events by severity. Every bucket is given, also empty ones. The
-// filter's own times are not used.
-func (d *DB) Trend(ctx context.Context, f EventFilter, q TrendQuery) ([]Bucket, error) {
-	starts := q.starts()
-	out := make([]Bucket, len(starts)-1)
-	for i := range out {
-		out[i].Time = starts[i]
+// Trend counts events by severity. Every bucket is given, also empty ones.
+func (d *DB) Trend(ctx context.Context, f EventFilter, q TrendQuery) (Trend, error) {
+	f = aligned(f)
+	starts, bucket, err := q.cut(f)
+	if err != nil {
+		return Trend{}, err
 	}
-	// Buckets of one length are counted in one query. Only where a clock
-	// changes is a day longer or shorter.
-	for first := 0; first < len(out); {
-		begin, length := micros(starts[first]), micros(starts[first+1])-micros(starts[first])
-		end := first + 1
-		for end < len(out) && micros(starts[end+1])-micros(starts[end]) == length {
-			end++
+	t := Trend{Bucket: bucket, Buckets: make([]Bucket, len(starts)-1)}
+	out := t.Buckets
+	for i := range out {
+		out[i].Time, out[i].End = starts[i], starts[i+1]
+	}
+	t.From, t.To = starts[0], starts[len(starts)-1]
+	// Buckets of one length are counted in one query. Only at the ends, and
+	// where a clock changes, is one longer or shorter. The latest are counted
+	// first, so that a sample is of the latest.
+	begun := time.Now()
+	for end := len(out); end > 0; {
+		length := starts[end].Sub(starts[end-1])
+		first := end - 1
+		for first > 0 && starts[first].Sub(starts[first-1]) == length {
+			first--
 		}
+		begin := micros(starts[first])
 		f.From, f.To = starts[first], starts[end]
-		slots := grouping{"(bucket - ?) / ?, severity", "(time - ?) / ?, severity", "1, 2", []any{begin, length}}
-		err := d.counts(ctx, f, slots, func(scan func(...any) error) error {
+		slots := grouping{"(bucket - ?) / ?, severity", "(time - ?) / ?, severity", "1, 2", []any{begin, length.Microseconds()}}
+		c, err := d.counts(ctx, f, slots, bucket == "minute", begun, func(scan func(...any) error) error {
 			var i, severity, n int64
 			if err := scan(&i, &severity, &n); err != nil {
 				return err
@@ -99,53 +203,69 @@ func (d *DB) Trend(ctx context.Context, f EventFilter, q TrendQuery) ([]Bucket, 
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("count trend: %w", err)
+			return Trend{}, fmt.Errorf("count trend: %w", err)
 		}
-		first = end
+		if c.Sampled {
+			t.Sampled, t.Since = true, c.Since
+			break
+		}
+		end = first
 	}
-	return out, nil
+	return t, nil
 }
 
 // Types counts events by name, most frequent first.
-func (d *DB) Types(ctx context.Context, f EventFilter) ([]Count, error) {
-	out := []Count{}
-	err := d.counts(ctx, f, byName, func(scan func(...any) error) error {
-		var c Count
-		err := scan(&c.Name, &c.Count)
-		out = append(out, c)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count types: %w", err)
-	}
-	slices.SortFunc(out, func(a, b Count) int {
-		if a.Count != b.Count {
-			return int(b.Count - a.Count)
-		}
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return out, nil
+func (d *DB) Types(ctx context.Context, f EventFilter) ([]Count, Counted, error) {
+	return d.named(ctx, f, byName)
 }
 
-// countLimit is how many events are looked at to count what no rollup knows,
-// such as the events of one address. More than that are not counted.
-const countLimit = 100_000
+// Realms counts events by realm, most frequent first.
+func (d *DB) Realms(ctx context.Context, f EventFilter) ([]Count, Counted, error) {
+	return d.named(ctx, f, byRealm)
+}
 
-// counts groups events, by the rollups where the filter allows it. Statistics
-// begin where they were restarted.
-func (d *DB) counts(ctx context.Context, f EventFilter, group grouping, each func(scan func(...any) error) error) error {
+// named counts events by a text.
+func (d *DB) named(ctx context.Context, f EventFilter, by grouping) ([]Count, Counted, error) {
+	sums := map[string]int64{}
+	c, err := d.counts(ctx, aligned(f), by, false, time.Now(), func(scan func(...any) error) error {
+		var name string
+		var n int64
+		err := scan(&name, &n)
+		sums[name] += n
+		return err
+	})
+	if err != nil {
+		return nil, c, fmt.Errorf("count events: %w", err)
+	}
+	out := make([]Count, 0, len(sums))
+	for name, n := range sums {
+		out = append(out, Count{Name: name, Count: n})
+	}
+	slices.SortFunc(out, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name))
+	})
+	return out, c, nil
+}
+
+// counts groups events, by the rollups where the filter allows it and nothing
+// finer is asked for. Statistics begin where they were restarted. each may be
+// called several times for one group. What began at begun is given up after
+// sieveTime.
+func (d *DB) counts(ctx context.Context, f EventFilter, group grouping, fine bool, begun time.Time,
+	each func(scan func(...any) error) error,
+) (Counted, error) {
+	c := Counted{From: f.From, To: f.To}
 	shown, err := d.shown(ctx)
 	if err != nil {
-		return err
+		return c, err
 	}
 	if f.From.Before(shown) {
-		f.From = shown
+		f.From, c.From = shown, shown
 	}
-	if f.IP.IsValid() || f.Account != "" || f.Rule != "" || f.Q != "" {
-		return d.countEvents(ctx, f, group, countLimit, each)
+	if fine || !f.rolled() {
+		since, err := d.countEvents(ctx, f, group, begun, each)
+		c.Sampled, c.Since = !since.IsZero(), since
+		return c, err
 	}
 	w := &where{}
 	if !f.From.IsZero() {
@@ -164,9 +284,13 @@ func (d *DB) counts(ctx context.Context, f EventFilter, group grouping, each fun
 	if len(f.Severities) > 0 {
 		w.in("severity", anys(f.Severities))
 	}
+	excluded(w, &f)
 	query, args := w.query("SELECT "+group.rollup+", sum(n) FROM rollups", "GROUP BY "+group.by)
-	return d.read(ctx, query, slices.Concat(group.args, args), each)
+	return c, d.read(ctx, query, slices.Concat(group.args, args), each)
 }
+
+// countTime is how long one statistic may look at events one by one.
+const countTime = 300 * time.Millisecond
 
 // grouping is a way to group: what to select of rollups and of events, which of
 // the columns to group by, and the arguments of what is selected.
@@ -177,29 +301,35 @@ type grouping struct {
 
 var (
 	byName     = grouping{"name", "name", "1", nil}
+	byRealm    = grouping{"realm", "realm", "1", nil}
 	bySeverity = grouping{"severity", "severity", "1", nil}
-	byAddress  = grouping{"", "address", "1", nil}
+	byAddress  = grouping{"", "address, max(time)", "1", nil}
 )
 
-// countEvents groups the latest events of a filter, at most limit of them.
-func (d *DB) countEvents(ctx context.Context, f EventFilter, group grouping, limit int,
+// countEvents groups the events of a filter, latest first, for countTime after
+// begun at most. If that was not enough, it returns the time of the oldest that
+// was counted.
+func (d *DB) countEvents(ctx context.Context, f EventFilter, group grouping, begun time.Time,
 	each func(scan func(...any) error) error,
-) error {
+) (time.Time, error) {
 	p, err := d.plan(ctx, f)
 	if err != nil || p.none {
-		return err
+		return time.Time{}, err
 	}
-	// Filters other than by name and severity make one branch.
-	for i := range p.branches {
-		w := p.branches[i].join(&p.common)
-		p.between(w, nil, 0, 0)
-		query, args := w.query("SELECT "+group.event+", count(*) FROM (SELECT time, name, severity, address FROM events",
-			"ORDER BY time DESC, seq DESC LIMIT ?) AS some GROUP BY "+group.by, limit)
-		if err := d.read(ctx, query, slices.Concat(group.args, args), each); err != nil {
-			return err
+	left := max(countTime-time.Since(begun), time.Millisecond)
+	paused, err := d.walk(ctx, p, nil, left, func(from, to int64) (bool, error) {
+		// Filters other than by name and severity make one branch.
+		for i := range p.branches {
+			w := p.branches[i].join(&p.common)
+			p.between(w, nil, from, to)
+			query, args := w.query("SELECT "+group.event+", count(*) FROM events", "GROUP BY "+group.by)
+			if err := d.read(ctx, query, slices.Concat(group.args, args), each); err != nil {
+				return false, err
+			}
 		}
-	}
-	return nil
+		return true, nil
+	})
+	return instant(paused), err
 }
 
 // shown is when the statistics began.
@@ -222,37 +352,41 @@ type Attacker struct {
 // of attackers, see Attackers.
 const attackersPerDay = 100
 
-// typeLimit is how many of an attacker's latest events are counted by name.
-const typeLimit = 10_000
+// typesTime is how long the types of all attackers together may take to count.
+const typesTime = 150 * time.Millisecond
 
 // Attackers returns the addresses with the most events of severity warning and
 // above, most first, at most 100. Days are counted whole. Candidates are the
 // worst addresses of each day, so an address can be missed only if it is on no
-// day among the worst 100. Types are those of its latest 10,000 events.
-func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit int) ([]Attacker, error) {
+// day among the worst 100. Types are those of its latest 5,000 events at least.
+func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit int) ([]Attacker, Counted, error) {
 	limit = min(max(limit, 1), 100)
+	f = aligned(f)
+	c := Counted{From: f.From, To: f.To}
 	shown, err := d.shown(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list attackers: %w", err)
+		return nil, c, fmt.Errorf("list attackers: %w", err)
 	}
 	if f.From.Before(shown) {
-		f.From = shown
+		f.From, c.From = shown, shown
 	}
 	if f.To.IsZero() || f.To.After(now) {
 		f.To = now
 	}
 	first, last := micros(f.From)/usPerDay, (micros(f.To)-1)/usPerDay
 	first = max(first, last-MaxTrendDays)
-	totals, err := d.candidates(ctx, f, first, last)
+	totals, since, err := d.candidates(ctx, f, first, last)
 	if err != nil {
-		return nil, fmt.Errorf("list attackers: %w", err)
+		return nil, c, fmt.Errorf("list attackers: %w", err)
 	}
+	c.Sampled, c.Since = !since.IsZero(), since
+	begun := time.Now().Add(typesTime - countTime)
 	out := make([]Attacker, 0, limit)
-	for _, c := range totals[:min(limit, len(totals))] {
-		a := Attacker{IP: bytesKey(c.address[:]), Count: c.n, LastSeen: instant(c.last), Types: map[string]int64{}}
+	for _, t := range totals[:min(limit, len(totals))] {
+		a := Attacker{IP: bytesKey(t.address[:]), Count: t.n, LastSeen: instant(t.last), Types: map[string]int64{}}
 		only := f
 		only.IP = a.IP
-		if err := d.countEvents(ctx, only, byName, typeLimit, func(scan func(...any) error) error {
+		if _, err := d.countEvents(ctx, only, byName, begun, func(scan func(...any) error) error {
 			var name string
 			var n int64
 			err := scan(&name, &n)
@@ -261,14 +395,14 @@ func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit 
 			}
 			return err
 		}); err != nil {
-			return nil, fmt.Errorf("list attackers: %w", err)
+			return nil, c, fmt.Errorf("list attackers: %w", err)
 		}
 		if a.BlockID, err = d.liveBlock(ctx, a.IP, now); err != nil {
-			return nil, fmt.Errorf("list attackers: %w", err)
+			return nil, c, fmt.Errorf("list attackers: %w", err)
 		}
 		out = append(out, a)
 	}
-	return out, nil
+	return out, c, nil
 }
 
 type candidate struct {
@@ -276,9 +410,15 @@ type candidate struct {
 	n, last int64
 }
 
-// candidates are the worst addresses between two days, worst first.
-func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) ([]candidate, error) {
-	if f.Account != "" || f.Realm != "" || f.Rule != "" || f.Q != "" || len(f.Names) > 0 || len(f.Severities) > 0 {
+// candidates are the worst addresses between two days, worst first. Days are
+// whole ones of UTC; a filter that they do not know, or that covers a part of
+// a day or two, is counted by its events. The time is that of countEvents.
+func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) ([]candidate, time.Time, error) {
+	short := !f.From.IsZero() && f.To.Sub(f.From) < 48*time.Hour
+	plain := f
+	plain.IP = netip.Prefix{}
+	if short || !plain.rolled() || f.Realm != "" || len(f.Names) > 0 || len(f.Severities) > 0 ||
+		len(f.NotNames) > 0 || len(f.NotSeverities) > 0 || len(f.NotRealms) > 0 {
 		return d.counted(ctx, f)
 	}
 	seen := make(map[address]int64)
@@ -303,7 +443,7 @@ func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) (
 				}
 				return nil
 			}); err != nil {
-				return nil, err
+				return nil, time.Time{}, err
 			}
 		}
 	}
@@ -321,43 +461,42 @@ func (d *DB) candidates(ctx context.Context, f EventFilter, first, last int64) (
 				SELECT bad, last FROM address_days WHERE address = $1 AND day BETWEEN $2 AND $3
 				UNION ALL SELECT day_bad, day_last FROM addresses WHERE address = $1 AND day BETWEEN $2 AND $3) AS some`,
 			c.address[:], first, last).Scan(&c.n, &c.last); err != nil {
-			return nil, translate(err)
+			return nil, time.Time{}, translate(err)
 		}
 	}
 	slices.SortFunc(list, worst)
-	return list, nil
+	return list, time.Time{}, nil
+}
+
+// ownNames are events of Warder itself, which tell of others' doings.
+var ownNames = []string{
+	warder.ThresholdExceeded, warder.IPBlocked, warder.IPUnblocked, warder.SessionTerminated, warder.SuspiciousIP,
 }
 
 // counted finds candidates by counting the latest events of a filter that the
 // days do not know.
-func (d *DB) counted(ctx context.Context, f EventFilter) ([]candidate, error) {
+func (d *DB) counted(ctx context.Context, f EventFilter) ([]candidate, time.Time, error) {
 	if len(f.Severities) == 0 {
 		f.Severities = []warder.Severity{warder.Warning, warder.High, warder.Critical}
 	}
-	seen := make(map[address]int64)
-	err := d.countEvents(ctx, f, byAddress, countLimit, func(scan func(...any) error) error {
+	f.NotNames = slices.Concat(f.NotNames, ownNames)
+	seen := make(map[address]candidate)
+	since, err := d.countEvents(ctx, f, byAddress, time.Now(), func(scan func(...any) error) error {
 		var a []byte
-		var n int64
-		err := scan(&a, &n)
+		var n, last int64
+		err := scan(&a, &last, &n)
 		if len(a) == 16 {
-			seen[address(a)] += n
+			c := seen[address(a)]
+			c.address, c.n, c.last = address(a), c.n+n, max(c.last, last)
+			seen[address(a)] = c
 		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, since, err
 	}
-	list := make([]candidate, 0, len(seen))
-	for a, n := range seen {
-		c := candidate{address: a, n: n}
-		if err := d.readDB.QueryRowContext(ctx, "SELECT coalesce(max(last_seen), 0) FROM addresses WHERE address = $1",
-			a[:]).Scan(&c.last); err != nil {
-			return nil, translate(err)
-		}
-		list = append(list, c)
-	}
-	slices.SortFunc(list, worst)
-	return list, nil
+	list := slices.SortedFunc(maps.Values(seen), func(a, b candidate) int { return worst(a, b) })
+	return list, since, nil
 }
 
 func worst(a, b candidate) int {
@@ -388,16 +527,17 @@ type Summary struct {
 	Critical     int64 `json:"critical"`
 	ActiveBlocks int64 `json:"active_blocks"`
 	NewBlocks    int64 `json:"new_blocks"`        // in the filter's range
-	Unreviewed   int64 `json:"unreviewed_blocks"` // active and not reviewed
+	Unreviewed   int64 `json:"unreviewed_blocks"` // automatic ones that are active and not reviewed
 	Demands      int64 `json:"demands"`           // standing
 	Sessions     int64 `json:"sessions"`          // live ones
 	Addresses    int64 `json:"suspicious_addresses"`
 }
 
 // Summary counts what the dashboard shows first.
-func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary, error) {
+func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary, Counted, error) {
 	var s Summary
-	err := d.counts(ctx, f, bySeverity, func(scan func(...any) error) error {
+	f = aligned(f)
+	c, err := d.counts(ctx, f, bySeverity, false, time.Now(), func(scan func(...any) error) error {
 		var severity, n int64
 		if err := scan(&severity, &n); err != nil {
 			return err
@@ -414,32 +554,32 @@ func (d *DB) Summary(ctx context.Context, f EventFilter, now time.Time) (Summary
 		return nil
 	})
 	if err != nil {
-		return s, fmt.Errorf("count events: %w", err)
+		return s, c, fmt.Errorf("count events: %w", err)
 	}
 	to := now
 	if !f.To.IsZero() {
 		to = f.To
 	}
 	for _, q := range []struct {
-		to    *int64
+		to    []any
 		query string
 		args  []any
 	}{
-		{&s.NewBlocks, `SELECT (SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2)
-			- (SELECT count(*) FROM blocks WHERE from_at >= $1 AND from_at < $2 AND observed = 1)`, []any{micros(f.From), micros(to)}},
-		{&s.Demands, "SELECT count(*) FROM demands WHERE ended = 0 AND (until_at = 0 OR until_at > $1)", []any{micros(now)}},
-		{&s.Sessions, "SELECT count(*) FROM sessions WHERE revoked_at = 0 AND last_used > $1", []any{micros(now.Add(-keepSession))}},
-		{&s.Addresses, "SELECT count(*) FROM addresses WHERE suspicious = 1 AND seen >= $1", []any{micros(f.From) / usPerBucket}},
+		{[]any{&s.NewBlocks}, "SELECT coalesce(sum(n), 0) FROM block_rollups WHERE bucket >= $1 AND bucket < $2", []any{micros(f.From), micros(to)}},
+		{[]any{&s.Demands}, "SELECT count(*) FROM demands WHERE ended = 0 AND (until_at = 0 OR until_at > $1)", []any{micros(now)}},
+		{[]any{&s.Sessions}, "SELECT count(*) FROM sessions WHERE revoked_at = 0 AND last_used > $1", []any{micros(now.Add(-keepSession))}},
+		{[]any{&s.Addresses}, "SELECT count(*) FROM addresses WHERE suspicious = 1 AND seen >= $1", []any{micros(f.From) / usPerBucket}},
+		// Blocks without an end are counted as they come and go, the others
+		// by a walk of their index.
+		{
+			[]any{&s.ActiveBlocks, &s.Unreviewed}, `SELECT c.live + t.n, c.unreviewed + t.unreviewed FROM block_counts AS c,
+			(SELECT count(*) AS n, coalesce(sum(CASE WHEN reviewed_at = 0 AND origin = 'rule' THEN 1 ELSE 0 END), 0) AS unreviewed
+				FROM blocks WHERE lifted_at = 0 AND ended_at = 0 AND observed = 0 AND until_at > $1) AS t`, []any{micros(now)},
+		},
 	} {
-		if err := d.readDB.QueryRowContext(ctx, q.query, q.args...).Scan(q.to); err != nil {
-			return s, fmt.Errorf("count summary: %w", translate(err))
+		if err := d.readDB.QueryRowContext(ctx, q.query, q.args...).Scan(q.to...); err != nil {
+			return s, c, fmt.Errorf("count summary: %w", translate(err))
 		}
 	}
-	// One walk of the index of live Blocks.
-	if err := d.readDB.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(CASE WHEN reviewed_at = 0 THEN 1 ELSE 0 END), 0)
-		FROM blocks WHERE lifted_at = 0 AND ended_at = 0 AND observed = 0 AND (until_at = 0 OR until_at > $1)`,
-		micros(now)).Scan(&s.ActiveBlocks, &s.Unreviewed); err != nil {
-		return s, fmt.Errorf("count summary: %w", translate(err))
-	}
-	return s, nil
+	return s, c, nil
 }
