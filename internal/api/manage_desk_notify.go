@@ -161,13 +161,14 @@ func Team(ctx context.Context, people *operator.People, db *store.DB) ([]alert.P
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
 	var out []alert.Person
 	for i := range list {
 		o := &list[i]
-		if !o.Active() {
+		if !o.Active(now) {
 			continue
 		}
-		who := alert.Person{Email: o.Email, Owner: o.Role == operator.Owner, Mailed: o.Alerted()}
+		who := alert.Person{Email: o.Email, Owner: o.Role == operator.Owner, Mailed: o.Alerted(now)}
 		if text, ok := chosen[o.Email]; ok {
 			var p alert.Preferences
 			// What cannot be read must not keep anybody from getting alerts.
