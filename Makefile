@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 # Packages in which goroutines meet: tested once more under the race detector.
-RACY := ./internal/counter/... ./internal/guard/... ./internal/policy/... ./internal/prefix/... ./internal/store/...
+RACY := $(addsuffix /...,$(addprefix ./internal/,alert api app challenge counter feed guard operator policy prefix store))
 
 .PHONY: build run web test test-web race fuzz bench soak lint fmt clean
 
