@@ -162,3 +162,53 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	t.Logf("%d rounds: %d events and %d blocks acknowledged, %d lost or doubled, ready after %s at most",
 		rounds, len(d.events), len(d.blocks), lost, slowest)
 }
+
+// TestImportIsRepeatedAfterKill kills the server in the middle of an import.
+// What was taken by then stays, and the same import again completes it and
+// doubles nothing.
+func TestImportIsRepeatedAfterKill(t *testing.T) {
+	s := newServer(t)
+	const n = 20_000
+	type entry struct {
+		IP     string `json:"ip"`
+		Reason string `json:"reason"`
+	}
+	entries := make([]entry, n)
+	for i := range entries {
+		entries[i] = entry{fmt.Sprintf("198.18.%d.%d", i/250, i%250+1), "list"}
+	}
+	load := func(c *client) (out struct {
+		Imported int   `json:"imported"`
+		Rejected []any `json:"rejected"`
+	}, err error,
+	) {
+		err = c.call("POST", "/v1/blocks/import", map[string]any{"blocks": entries}, &out)
+		return out, err
+	}
+	live := func() int {
+		return s.number("SELECT count(*) FROM blocks WHERE origin = 'import' AND lifted_at = 0 AND ended_at = 0")
+	}
+	broken := make(chan error, 1)
+	go func(c *client) {
+		_, err := load(c)
+		broken <- err
+	}(s.socket())
+	eventually(t, 30*time.Second, "the import is under way", func() bool { return live() >= 1000 })
+	s.kill()
+	if err := <-broken; err == nil {
+		t.Log("the import was done before the kill")
+	}
+	s.start()
+	if left := live(); left < 1000 {
+		t.Errorf("%d blocks after the kill, want what was committed", left)
+	}
+	for range 2 {
+		out, err := load(s.socket())
+		if err != nil || out.Imported != n || len(out.Rejected) > 0 {
+			t.Fatalf("repeated import: %d imported, %d rejected, %v", out.Imported, len(out.Rejected), err)
+		}
+		if got := live(); got != n {
+			t.Errorf("%d live blocks after the import was repeated, want %d", got, n)
+		}
+	}
+}

@@ -217,7 +217,7 @@ func (s *Server) manageBlocks() {
 			}
 			return newBlockView(b, time.Now()), nil
 		})
-	register(s, "POST /v1/blocks/import", "import-blocks", "Block many; each entry stands alone", 0,
+	register(s, "POST /v1/blocks/import", "import-blocks", "Block many; each entry stands alone, and a repeat adds nothing to what stands", 0,
 		func(ctx context.Context, in *body[ImportBody]) (Imported, error) {
 			return s.importBlocks(ctx, in.Body.Blocks)
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,6 +153,43 @@ func TestEscalationSurvivesRestart(t *testing.T) {
 			}
 			time.Sleep(time.Duration(seconds)*time.Second + time.Second)
 			r.stop()
+		}
+	})
+}
+
+// An import that was cut off is repeated as a whole: nothing is doubled.
+func TestRepeatedImport(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		load := func(list ...NewBlock) (blocks, ends int) {
+			t.Helper()
+			errs, err := r.ImportBlocks(context.Background(), Actor{Name: "test"}, list)
+			if err != nil || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+				t.Fatal(errs, err)
+			}
+			r.j.mu.Lock()
+			defer r.j.mu.Unlock()
+			return len(r.j.blocks), len(r.j.ends)
+		}
+		ip := func(n int) netip.Prefix { return warder.AddressKey(addr(fmt.Sprintf("198.51.100.%d", n))) }
+		if n, _ := load(NewBlock{IP: ip(1)}, NewBlock{IP: ip(2), Duration: time.Hour}, NewBlock{IP: ip(2)}, NewBlock{IP: ip(2)}); n != 2 {
+			t.Errorf("%d blocks, want 2: the longest of each subject", n)
+		}
+		if n, ends := load(NewBlock{IP: ip(1)}, NewBlock{IP: ip(2), Duration: time.Hour}, NewBlock{IP: ip(3), Duration: time.Hour}); n != 3 || ends != 0 {
+			t.Errorf("%d blocks, %d ended, want 3 and none: two stand already", n, ends)
+		}
+		time.Sleep(time.Minute)
+		if n, ends := load(NewBlock{IP: ip(3), Duration: time.Hour}); n != 4 || ends != 1 {
+			t.Errorf("%d blocks, %d ended, want 4 and 1: the longer one replaces the other", n, ends)
+		}
+		if n := r.Stats().Blocks; n != 3 {
+			t.Errorf("%d blocks are live, want 3", n)
+		}
+		r.j.mu.Lock()
+		defer r.j.mu.Unlock()
+		for _, b := range r.j.blocks {
+			if state := b.State(r.now()); (state == StateExpired) != !b.EndedAt.IsZero() {
+				t.Errorf("a block that ended at %v is %s", b.EndedAt, state)
+			}
 		}
 	})
 }

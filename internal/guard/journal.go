@@ -199,10 +199,15 @@ func (b *Block) State(now time.Time) string {
 		return StateObserved
 	case !b.LiftedAt.IsZero():
 		return StateLifted
-	case !b.Until.IsZero() && !now.Before(b.Until):
-		return StateExpired
+	case !b.EndedAt.IsZero(), !b.Until.IsZero() && !now.Before(b.Until):
+		return StateExpired // by itself, or superseded before its time
 	}
 	return StateActive
+}
+
+// outlasts reports whether b ends later than o.
+func (b *Block) outlasts(o *Block) bool {
+	return !o.Until.IsZero() && (b.Until.IsZero() || b.Until.After(o.Until))
 }
 
 // BlockEnd ends a Block: lifted by somebody, or released because its time is

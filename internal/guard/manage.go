@@ -109,7 +109,10 @@ func (g *Guard) Block(ctx context.Context, by Actor, b NewBlock) (*Block, error)
 	return block, nil
 }
 
-// ImportBlocks makes many; the result has one error (or nil) for each.
+// ImportBlocks makes many; the result has one error (or nil) for each. They are
+// made durable a thousand at a time, in order, so a crash leaves the first
+// parts. To repeat the whole import is harmless: a subject has at most one live
+// imported Block, which stays as it is unless the new one lasts longer.
 func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]error, error) {
 	if len(list) > maxImport {
 		return nil, warder.Faults{{Location: "blocks", Message: fmt.Sprintf("must be at most %d at once", maxImport)}}
@@ -120,15 +123,32 @@ func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]
 	}
 	defer release()
 	errs := make([]error, len(list))
+	longest := make(map[netip.Prefix]int, len(list)) // of entries with the same subject
+	for i, b := range list {
+		old, ok := longest[b.IP.Masked()]
+		if d := list[old].Duration; !ok || d != 0 && (b.Duration == 0 || b.Duration > d) {
+			longest[b.IP.Masked()] = i
+		}
+	}
 	for start := 0; start < len(list); start += 1000 {
 		part := list[start:min(start+1000, len(list))]
 		rec := &Record{}
-		var blocks []*Block
+		var blocks, over []*Block
 		for i, b := range part {
 			block, err := g.manual(by, b, FromImport)
 			if err != nil {
 				errs[start+i] = err
 				continue
+			}
+			if longest[block.Subject.IP] != start+i {
+				continue // the list names it again
+			}
+			if old := g.blocks.imported(block.Subject, block.From); old != nil {
+				if !block.outlasts(old) {
+					continue
+				}
+				over = append(over, old)
+				rec.BlockEnds = append(rec.BlockEnds, BlockEnd{ID: old.ID, At: block.From, Reason: "superseded by " + block.ID})
 			}
 			blocks = append(blocks, block)
 			g.addBlock(rec, block, by)
@@ -142,6 +162,11 @@ func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]
 		apply := func() {
 			for _, b := range blocks {
 				g.enforce(b)
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			for _, b := range over {
+				g.blocks.remove(b.Subject, b.ID)
 			}
 		}
 		if err := g.change(ctx, rec, apply); err != nil {

@@ -230,6 +230,16 @@ func (t *blockTable) automatic(s warder.Subject, now int64) *stand {
 	return nil
 }
 
+// imported returns the live imported Block of a subject, if there is one.
+func (t *blockTable) imported(s warder.Subject, now time.Time) *Block {
+	for b := t.of(s); b != nil; b = b.next {
+		if b.why.origin == FromImport && b.live(now.UnixNano()) {
+			return b.block(s)
+		}
+	}
+	return nil
+}
+
 // longest returns the live Block of an address that lasts longest, the
 // narrowest of equals, and the prefix it stands on.
 func (t *blockTable) longest(a netip.Addr, now int64) (*stand, netip.Prefix) {
