@@ -150,6 +150,10 @@ func hotCalls() []described {
 			},
 		},
 		{pattern: "POST /v1/csp-report", id: "csp-report", summary: "What a browser reports of a page that broke the content security policy; 204"},
+		{pattern: "GET /authz/forward", id: "forward-auth", summary: "May this request go on? For Caddy, Traefik and HAProxy; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
+		{pattern: "GET /authz/nginx", id: "forward-auth-nginx", summary: "May this request go on? For auth_request of nginx; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
+		{pattern: "GET /authz/envoy/{path...}", id: "forward-auth-envoy", summary: "May this request go on? For ext_authz of Envoy; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
+		{pattern: "GET /denied", id: "denied", summary: "The access-denied page; ref is the reference to show. Its status is 403"},
 		{pattern: "GET /healthz", id: "healthz", summary: "The process is up"},
 		{
 			pattern: "GET /readyz", id: "readyz", summary: "Everything is loaded; with what is degraded",

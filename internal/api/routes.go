@@ -48,6 +48,12 @@ var routes = []route{
 	{pattern: "GET /metrics", open: true},
 	{pattern: "GET /openapi.json", open: true},
 	{pattern: "POST /v1/csp-report", open: true},
+	// Proxies ask here, by any method: trusted ones, or with a key of this scope
+	// (authz.go checks it, since a trusted one needs none).
+	{pattern: "GET /authz/forward", open: true},
+	{pattern: "GET /authz/nginx", open: true},
+	{pattern: "GET /authz/envoy/{path...}", open: true},
+	{pattern: "GET /denied", open: true},
 
 	{pattern: "POST /v1/check", scope: ScopeCheck},
 	{pattern: "POST /v1/events", scope: ScopeEvents},

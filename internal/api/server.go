@@ -16,6 +16,7 @@ import (
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/feed"
+	"github.com/warderhq/warder/internal/gate"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/store"
@@ -108,6 +109,8 @@ type Server struct {
 
 	settings *Settings
 	cspLog   rate
+	forward *gate.Forward // nil: none
+	denied  gate.Denied
 }
 
 // New makes the API and loads the API keys.
@@ -152,6 +155,7 @@ func build(opts Options) (*Server, error) {
 	s.router = newRouter(s)
 	s.hotRoutes()
 	s.plainRoutes()
+	s.authzRoutes()
 	return s, s.manage()
 }
 
@@ -261,6 +265,9 @@ var (
 // serve is the outermost handler: headers that belong on every answer, and a
 // net under the handlers.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if s.authz(w, r) {
+		return
+	}
 	h := w.Header()
 	h["X-Content-Type-Options"] = nosniff
 	h["Content-Security-Policy"] = cspNone

@@ -262,3 +262,6 @@ func (r *Resolver) forwards(h http.Header) bool {
 	}
 	return false
 }
+
+// Header is the canonical name of the one header that is believed.
+func (r *Resolver) Header() string { return r.header }

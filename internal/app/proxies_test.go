@@ -1,0 +1,286 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/guard"
+)
+
+// snippet reads the first block of code in the given language from a page of
+// the documentation: what is printed there is what runs here.
+func snippet(t *testing.T, page, language string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "integrations", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "```"+language+"\n")
+	code, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		t.Fatalf("%s has no block of %s", page, language)
+	}
+	return code
+}
+
+// substitute puts other values into a configuration, each of which it must
+// hold.
+func substitute(t *testing.T, s string, pairs ...string) string {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(s, pairs[i]) {
+			t.Fatalf("the configuration does not hold %q", pairs[i])
+		}
+		s = strings.ReplaceAll(s, pairs[i], pairs[i+1])
+	}
+	return s
+}
+
+func program(t *testing.T, name string) string {
+	t.Helper()
+	for _, dir := range []string{"", "/usr/sbin/", "/usr/local/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
+		}
+	}
+	t.Skipf("%s is not installed: apt-get install %s", name, name)
+	return ""
+}
+
+// freePort is a port of loopback that nobody uses now.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// launch runs a program until the end of the test and waits until its port
+// answers.
+func launch(t *testing.T, port string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-exited
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, out.String())
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-exited:
+			t.Fatalf("%s ended: %s", name, out.String())
+		case <-ctx.Done():
+			t.Fatalf("%s does not listen: %v", name, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// confusing are targets that mean /admin to somebody; every one must be as
+// refused as /admin itself.
+func confusing() []string {
+	list := []string{
+		"/admin", "/admin/", "//admin", "///admin", "/./admin", "/x/../admin", "/%61dmin", "/%61%64min",
+		"/adm%69n", "/x/..%2fadmin", "/x/%2e%2e/admin", "/x/%2e%2e%2fadmin", "/x%2f..%2fadmin", "/admin;x", "/admin;x=1/",
+		"/;/admin", "/;a=b/admin", "/..;/admin", "/x/..;/admin", "/admin%20", "/admin%2f", "/admin?", "/admin?x=/public",
+		"/admin%3fx", "/ADMIN", "/Admin", "/admin/.", "/admin/..", "/admin//users", "/admin/users", "/admin%00", "/admin%09",
+		"/%2fadmin", "/%5cadmin", "/public/..%5cadmin", "/%2561dmin", "/x/%252e%252e/admin", "/admin.php", "/admin%23",
+		"/\\admin",
+	}
+	return list
+}
+
+// ask sends a request with its target exactly as it is given.
+func ask(t *testing.T, port, from, method, target string, header ...string) (status int, body string, h http.Header) {
+	t.Helper()
+	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	conn, err := d.DialContext(t.Context(), "tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: www.example.org\r\nConnection: close\r\n", method, target)
+	for i := 0; i+1 < len(header); i += 2 {
+		fmt.Fprintf(&b, "%s: %s\r\n", header[i], header[i+1])
+	}
+	b.WriteString("\r\n")
+	if _, err := io.WriteString(conn, b.String()); err != nil {
+		t.Fatal(err)
+	}
+	res, err := readResponse(conn, method)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	return res.StatusCode, string(text), res.Header
+}
+
+// TestRealProxies runs the configurations of the documentation in the programs
+// that they are for. Clients come from two addresses of loopback; one of them
+// is blocked, and nothing it sends reaches the application.
+func TestRealProxies(t *testing.T) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, warder, application, port string)
+	}{
+		{"nginx", func(t *testing.T, warder, application, port string) {
+			bin, dir := program(t, "nginx"), t.TempDir()
+			conf := substitute(t, snippet(t, "nginx.md", "nginx"),
+				"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "listen 80;", "listen 127.0.0.1:"+port+";")
+			whole := fmt.Sprintf("daemon off;\nmaster_process off;\nerror_log stderr;\npid %s/pid;\nevents {}\nhttp {\naccess_log off;\n", dir)
+			for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+				whole += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
+			}
+			path := filepath.Join(dir, "nginx.conf")
+			putFile(t, path, whole+conf+"}\n")
+			launch(t, port, bin, "-p", dir, "-c", path, "-e", "stderr")
+		}},
+		{"caddy", func(t *testing.T, warder, application, port string) {
+			bin, dir := program(t, "caddy"), t.TempDir()
+			conf := substitute(t, snippet(t, "caddy.md", "caddy"),
+				"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "www.example.org {", "http://www.example.org:"+port+" {\n\tbind 127.0.0.1")
+			path := filepath.Join(dir, "Caddyfile")
+			putFile(t, path, "{\n\tadmin off\n}\n"+conf)
+			launch(t, port, bin, "run", "--config", path, "--adapter", "caddyfile")
+		}},
+		{"haproxy", func(t *testing.T, warder, application, port string) {
+			bin, dir := program(t, "haproxy"), t.TempDir()
+			script, path := filepath.Join(dir, "warder.lua"), filepath.Join(dir, "haproxy.cfg")
+			putFile(t, script, substitute(t, snippet(t, "haproxy.md", "lua"), "127.0.0.1:8420", warder))
+			putFile(t, path, substitute(t, snippet(t, "haproxy.md", "haproxy"),
+				"/etc/haproxy/warder.lua", script, "bind :80", "bind 127.0.0.1:"+port, "127.0.0.1:3000", application))
+			launch(t, port, bin, "-db", "-f", path)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var reached atomic.Int64
+			var seen atomic.Pointer[http.Header]
+			application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				reached.Add(1)
+				h := r.Header.Clone()
+				seen.Store(&h)
+				_, _ = w.Write([]byte("welcome"))
+			}))
+			t.Cleanup(application.Close)
+			w := start(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) {
+				c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+				c.ProtectLoopback = false
+			})
+			port := freePort(t)
+			tt.run(t, w.app.Addr(), strings.TrimPrefix(application.URL, "http://"), port)
+
+			const good, bad = "127.0.0.9", "127.0.0.66"
+			spoofed := []string{
+				"X-Forwarded-For", good, "X-Real-IP", good, "Forwarded", "for=" + good, "X-Original-URL", "http://www.example.org/public",
+				"X-Original-Method", "GET", "X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/public", "X-Warder-Action", "allow",
+				"X_Forwarded_For", good, "Authorization", "Basic YTpi", "User-Agent", "GoogleHC/1.0",
+			}
+			if status, body, _ := ask(t, port, good, "GET", "/admin", spoofed...); status != http.StatusOK || body != "welcome" {
+				t.Fatalf("a good client: %d %s", status, body)
+			}
+			if h := *seen.Load(); h.Get("X-Forwarded-For") != good || len(h["Forwarded"]) > 0 && tt.name != "caddy" {
+				t.Errorf("the application is told X-Forwarded-For %q, Forwarded %q", h["X-Forwarded-For"], h["Forwarded"])
+			}
+			blocks, err := w.app.guard.ImportBlocks(t.Context(), guard.Actor{Name: "test"}, []guard.NewBlock{{IP: netip.MustParsePrefix(bad + "/32"), Reason: "test"}})
+			if err != nil || blocks[0] != nil {
+				t.Fatal(err, blocks)
+			}
+			before := reached.Load()
+			status, body, h := ask(t, port, bad, "GET", "/", append(spoofed, "Accept", "text/html")...)
+			if status != http.StatusForbidden || !strings.Contains(body, "Reference") || !strings.Contains(h.Get("Content-Type"), "text/html") ||
+				!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+				t.Errorf("the page of a refusal: %d %v %s", status, h, body)
+			}
+			status, body, _ = ask(t, port, bad, "GET", "/")
+			if status != http.StatusForbidden || !strings.Contains(body, `"reference":"`) {
+				t.Errorf("the problem document of a refusal: %d %s", status, body)
+			}
+			targets := confusing()
+			if len(targets) < 40 {
+				t.Fatalf("only %d targets", len(targets))
+			}
+			for _, target := range targets {
+				for _, method := range []string{"GET", "POST", "HEAD"} {
+					if status, _, _ := ask(t, port, bad, method, target, spoofed...); status < 400 {
+						t.Errorf("%s %s: %d", method, target, status)
+					}
+				}
+			}
+			if n := reached.Load() - before; n != 0 {
+				t.Errorf("%d requests of the blocked client reached the application", n)
+			}
+			if status, _, _ := ask(t, port, good, "GET", "/x%2Fy;z?q=1"); status != http.StatusOK {
+				t.Errorf("an unusual path of a good client: %d", status)
+			}
+			w.stop()
+			before = reached.Load()
+			if status, _, _ := ask(t, port, good, "GET", "/"); status < 500 {
+				t.Errorf("without Warder: %d", status)
+			}
+			if reached.Load() != before {
+				t.Error("without Warder the application is open")
+			}
+		})
+	}
+}
+
+func putFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readResponse(r io.Reader, method string) (*http.Response, error) {
+	return http.ReadResponse(bufio.NewReader(r), &http.Request{Method: method})
+}
