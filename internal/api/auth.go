@@ -93,6 +93,11 @@ type caller struct {
 	key   *key
 	role  operator.Role // of an operator; "" for keys
 	local bool          // through the socket
+
+	operator *operator.Operator // who is signed in; nil: nobody
+	session  *operator.Session
+	token    string        // of the session
+	request  *http.Request // of a management handler
 }
 
 // nobody sends requests to open routes.
@@ -144,6 +149,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, row *route, h cal
 		s.writeProblem(w, r, err)
 		return
 	}
+	if row.slow && c.session != nil {
+		var cancel context.CancelFunc
+		r, cancel = s.whileSignedIn(r, row, c)
+		defer cancel()
+	}
 	h(w, r, c)
 }
 
@@ -159,6 +169,9 @@ func (s *Server) authenticate(r *http.Request, row *route) (*caller, error) {
 			role:  operator.Owner,
 			local: true,
 		}, nil
+	}
+	if r.Header["Authorization"] == nil {
+		return s.signedIn(r, row) // a key and a session never mix
 	}
 	id, secret, ok := parseBearer(r.Header.Get("Authorization"))
 	if !ok {
@@ -213,13 +226,6 @@ func (s *Server) actor(r *http.Request, c *caller) guard.Actor {
 	}
 	return a
 }
-
-// Names of the session's cookie. Over TLS the prefix makes browsers refuse it
-// from any other host and without Secure.
-const (
-	cookieName       = "warder"
-	secureCookieName = "__Host-warder"
-)
 
 // keyRefresh is how old the cache of API keys may be. Changes through this
 // instance act at once; it is for those made beside it.

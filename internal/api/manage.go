@@ -163,8 +163,18 @@ func (s *Server) managed(ctx context.Context, pattern string, err error) error {
 		err = guard.ErrNotFound
 	case errors.Is(err, store.ErrConflict):
 		err = guard.ErrConflict
-	case errors.Is(err, operator.ErrExists), errors.Is(err, operator.ErrLastOwner):
-		err = newProblem(http.StatusConflict, err.Error())
+	case errors.Is(err, operator.ErrNoFactor):
+		err = newProblem(http.StatusNotFound, "There is no such thing (any more).")
+	case errors.Is(err, operator.ErrExists), errors.Is(err, operator.ErrLastOwner), errors.Is(err, operator.ErrOwnRole),
+		errors.Is(err, operator.ErrSetUp), errors.Is(err, operator.ErrFactorExists), errors.Is(err, operator.ErrTooMany),
+		errors.Is(err, operator.ErrNoHost):
+		err = newProblem(http.StatusConflict, sentence(err))
+	case errors.Is(err, operator.ErrBadLink):
+		err = newProblem(http.StatusForbidden, "This link does not work (any more): each works once, and not for ever. Ask an owner for another one.")
+	case errors.Is(err, operator.ErrNoSession):
+		err = newProblem(http.StatusUnauthorized, "Your session has ended. Sign in again.")
+	case errors.Is(err, operator.ErrBusy):
+		err = guard.ErrBusy
 	case errors.Is(err, store.ErrBadCursor):
 		err = fault(http.StatusUnprocessableEntity, "query.cursor", store.ErrBadCursor.Error())
 	case errors.Is(err, store.ErrLocked), errors.Is(err, store.ErrNotWritable):
@@ -175,6 +185,12 @@ func (s *Server) managed(ctx context.Context, pattern string, err error) error {
 		s.log.ErrorContext(ctx, "management call failed", "route", pattern, "error", p.cause)
 	}
 	return p
+}
+
+// sentence is an error of our own as people read it.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // inBody places the faults of a value that came as the body.

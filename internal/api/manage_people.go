@@ -138,7 +138,6 @@ func (s *Server) managePeople() {
 			return nil, s.loadKeys(ctx)
 		})
 	s.manageOperators()
-	s.manageOperatorAccess()
 	s.manageNotes()
 	register(s, "POST /v1/alerts/test", "test-alert", "Send a test mail and show what the mail server answered", 0,
 		func(ctx context.Context, in *body[TestAlertBody]) (Items[AlertTest], error) {
@@ -197,124 +196,10 @@ func (s *Server) testAlert(ctx context.Context, to []string) (Items[AlertTest], 
 	return out, nil
 }
 
-// OperatorView is a person who runs Warder.
-type OperatorView struct {
-	ID         string        `json:"id"`
-	Email      string        `json:"email"`
-	Name       string        `json:"name"`
-	Role       operator.Role `json:"role"`
-	Active     bool          `json:"active"`
-	TOTP       bool          `json:"totp"`
-	Passkeys   int           `json:"passkeys"`
-	Created    time.Time     `json:"created"`
-	LastSignIn *time.Time    `json:"last_sign_in,omitempty"`
-	ExpiresAt  *time.Time    `json:"expires_at,omitempty" doc:"When the account ends; absent: never."`
-	DisabledAt *time.Time    `json:"disabled_at,omitempty"`
-}
-
-func newOperatorView(o *operator.Operator) OperatorView {
-	return OperatorView{
-		ID: o.ID, Email: o.Email, Name: o.Name, Role: o.Role, Active: o.Active(time.Now()), TOTP: o.TOTP, Passkeys: o.Passkeys,
-		Created: o.Created.UTC(), LastSignIn: maybe(o.LastSignIn), ExpiresAt: maybe(o.ExpiresAt), DisabledAt: maybe(o.DisabledAt),
-	}
-}
-
-// NewOperatorBody is a person to add.
-type NewOperatorBody struct {
-	Email    string `json:"email" maxLength:"254"`
-	Role     string `json:"role" enum:"owner,admin,analyst,viewer"`
-	Password string `json:"password" maxLength:"256"`
-}
-
-// EditOperatorBody changes one thing.
-type EditOperatorBody struct {
-	Active    *bool   `json:"active,omitempty" doc:"The opposite of disabled."`
-	Disabled  *bool   `json:"disabled,omitempty"`
-	Password  *string `json:"password,omitempty" maxLength:"256" doc:"By key or socket only; in the dashboard, make a reset link."`
-	Role      *string `json:"role,omitempty" enum:"owner,admin,analyst,viewer"`
-	ExpiresAt *string `json:"expires_at,omitempty" doc:"When the account ends, RFC 3339; empty: never."`
-}
-
 // NoteBody is a note.
 type NoteBody struct {
 	On   string `json:"on" minLength:"1" maxLength:"300" doc:"ip:203.0.113.7, account:alice, block:<id> or event:<id>."`
 	Text string `json:"text" minLength:"1" maxLength:"2000"`
-}
-
-func (s *Server) manageOperators() {
-	people := s.opts.People
-	change := func(ctx context.Context) operator.Change {
-		a := callerOf(ctx).actor
-		return operator.Change{Actor: a.Name, From: a.From, At: time.Now()}
-	}
-	missing := newProblem(http.StatusNotFound, "This instance knows no operators.")
-	register(s, "GET /v1/operators", "list-operators", "The people who run Warder", 0,
-		func(ctx context.Context, _ *struct{}) (Items[OperatorView], error) {
-			if people == nil {
-				return Items[OperatorView]{}, missing
-			}
-			list, err := people.List(ctx)
-			return Items[OperatorView]{Items: views(list, newOperatorView)}, err
-		})
-	register(s, "POST /v1/operators", "create-operator", "Add a person", http.StatusCreated,
-		func(ctx context.Context, in *body[NewOperatorBody]) (OperatorView, error) {
-			if people == nil {
-				return OperatorView{}, missing
-			}
-			o, err := people.Create(ctx, in.Body.Email, in.Body.Role, in.Body.Password, change(ctx))
-			if err != nil {
-				return OperatorView{}, inBody(err)
-			}
-			return newOperatorView(&o), nil
-		})
-	register(s, "PATCH /v1/operators/{id}", "edit-operator", "Switch a person on or off, or give a new password; by id or e-mail address", 0,
-		func(ctx context.Context, in *struct {
-			ID   string `path:"id" maxLength:"254"`
-			Body EditOperatorBody
-		},
-		) (OperatorView, error) {
-			if people == nil {
-				return OperatorView{}, missing
-			}
-			if (in.Body.Active == nil) == (in.Body.Password == nil) {
-				return OperatorView{}, warder.Fault{Location: "body", Message: "must change one thing: active or password"}
-			}
-			if in.Body.Password != nil {
-				if err := people.SetPassword(ctx, in.ID, *in.Body.Password, change(ctx)); err != nil {
-					return OperatorView{}, inBody(err)
-				}
-			} else if _, err := people.SetActive(ctx, in.ID, *in.Body.Active, change(ctx)); err != nil {
-				return OperatorView{}, err
-			}
-			list, err := people.List(ctx)
-			if err != nil {
-				return OperatorView{}, err
-			}
-			folded, _ := operator.FoldEmail(in.ID)
-			for i := range list {
-				if list[i].ID == in.ID || list[i].Email == folded {
-					return newOperatorView(&list[i]), nil
-				}
-			}
-			return OperatorView{}, guard.ErrNotFound
-		})
-}
-
-func (s *Server) manageOperatorAccess() {
-	register(s, "POST /v1/operators/{id}/reset", "reset-operator", "Make a link by which a person sets a new password; the second factor is removed", 0,
-		func(ctx context.Context, in *struct {
-			ID string `path:"id" maxLength:"254"`
-		},
-		) (NewLink, error) {
-			return NewLink{}, errUnbuilt
-		})
-	registerRaw(s, "DELETE /v1/operators/{id}/sessions", "end-operator-sessions", "Sign a person out everywhere", http.StatusNoContent,
-		func(ctx context.Context, in *struct {
-			ID string `path:"id" maxLength:"254"`
-		},
-		) (*struct{}, error) {
-			return nil, errUnbuilt
-		})
 }
 
 func (s *Server) manageNotes() {

@@ -148,15 +148,8 @@ func (s *Server) managePolicy() {
 		})
 	register(s, "GET /v1/policy/presets", "list-policy-presets", "Ready-made policies", 0,
 		func(_ context.Context, _ *struct{}) (Items[PresetView], error) {
-			out := Items[PresetView]{Items: []PresetView{}}
-			for _, name := range policy.Presets() {
-				d, err := policy.Preset(name)
-				if err != nil {
-					return out, err
-				}
-				out.Items = append(out.Items, PresetView{Name: name, Document: d, YAML: string(d.YAML())})
-			}
-			return out, nil
+			list, err := presetViews()
+			return Items[PresetView]{Items: list}, err
 		})
 	register(s, "POST /v1/policy/preview", "preview-policy", "What a policy would have done to the last days", 0,
 		func(ctx context.Context, in *struct {
@@ -171,6 +164,18 @@ func (s *Server) managePolicy() {
 			return s.preview(ctx, d, in.Days)
 		})
 	s.manageProviders()
+}
+
+func presetViews() ([]PresetView, error) {
+	out := []PresetView{}
+	for _, name := range policy.Presets() {
+		d, err := policy.Preset(name)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, PresetView{Name: name, Document: d, YAML: string(d.YAML())})
+	}
+	return out, nil
 }
 
 // revisionAnswer tells what a change of the policy became.

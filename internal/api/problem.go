@@ -22,6 +22,9 @@ type Problem struct {
 	Detail string         `json:"detail,omitempty" doc:"What is the matter with this request."`
 	Errors []warder.Fault `json:"errors,omitempty" doc:"Every fault with its place."`
 	ID     string         `json:"id,omitempty" doc:"The event that is counted but not durable yet."`
+	// Reference and Challenge belong to a refused sign-in.
+	Reference string       `json:"reference,omitempty" doc:"What finds this decision, for whoever can help."`
+	Challenge *PosedAnswer `json:"challenge,omitempty" doc:"Solve it and send its token as clearance."`
 	// Results accompany the refusal of a part of a batch.
 	Results json.RawMessage `json:"results,omitempty" doc:"What became of each event of a batch that was not taken whole."`
 

@@ -219,7 +219,7 @@ func (rt *router) handle(pattern string, h callerHandler) {
 func (rt *router) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
 	rt.handle(pattern, func(w http.ResponseWriter, r *http.Request, c *caller) {
 		known := *c
-		known.actor = rt.server.actor(r, c)
+		known.actor, known.request = rt.server.actor(r, c), r
 		ctx := withCaller(r.Context(), &known)
 		if !rt.rows[pattern].slow {
 			var cancel context.CancelFunc

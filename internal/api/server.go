@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/clientip"
 	"github.com/warderhq/warder/internal/feed"
 	"github.com/warderhq/warder/internal/gate"
 	"github.com/warderhq/warder/internal/guard"
@@ -36,6 +37,15 @@ type Options struct {
 	// ClientAddr tells the address of the process that sent a request, past
 	// trusted proxies; nil: the peer.
 	ClientAddr func(*http.Request) netip.Addr
+	// HTTPS tells whether a browser talks TLS to a trusted proxy before us; nil:
+	// there is none.
+	HTTPS func(*http.Request) bool
+	// Client tells what is known of whoever sent a request, for the page of the
+	// first set-up; nil: the peer.
+	Client func(*http.Request) clientip.Client
+	// URL is where this machine reaches the dashboard, for links that are not
+	// asked for by a browser.
+	URL string
 	// MaxBody and MaxBatch bound request bodies in bytes; 0: 1 MiB and 8 MiB.
 	MaxBody, MaxBatch int64
 	// Ready says whether everything is loaded; nil: always.

@@ -4,7 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/clientip"
+	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/operator"
+	"github.com/warderhq/warder/internal/policy"
 )
 
 // SetupView is what the page of the first set-up begins with.
@@ -85,24 +94,232 @@ type tokenQuery struct {
 
 func (s *Server) manageSetup() {
 	register(s, "GET /v1/setup", "get-setup", "Whether the first owner is still to come", 0,
-		func(ctx context.Context, in *tokenQuery) (SetupView, error) { return SetupView{}, errUnbuilt })
+		func(ctx context.Context, in *tokenQuery) (SetupView, error) { return s.setupView(ctx, in.Token) })
 	registerRaw(s, "POST /v1/setup", "set-up", "Make the first owner, once, and sign in", http.StatusCreated,
-		func(ctx context.Context, in *body[SetupBody]) (*sessionAnswer, error) { return nil, errUnbuilt })
-	register(s, "GET /v1/invitations", "list-invitations", "Invitations that wait for somebody", 0,
+		func(ctx context.Context, in *body[SetupBody]) (*sessionAnswer, error) { return s.setUp(ctx, &in.Body) })
+	register(s, "GET /v1/invitations", "list-invitations", "Invitations and resets that wait for somebody", 0,
 		func(ctx context.Context, _ *struct{}) (Items[InvitationView], error) {
-			return Items[InvitationView]{}, errUnbuilt
+			if s.opts.People == nil {
+				return Items[InvitationView]{}, errNoPeople
+			}
+			list, err := s.opts.People.Links(ctx, time.Now())
+			return Items[InvitationView]{Items: views(list, newInvitationView)}, err
 		})
 	register(s, "POST /v1/invitations", "invite", "Invite somebody by a link that works once", http.StatusCreated,
-		func(ctx context.Context, in *body[NewInvitationBody]) (NewLink, error) { return NewLink{}, errUnbuilt })
+		func(ctx context.Context, in *body[NewInvitationBody]) (NewLink, error) {
+			return s.invite(ctx, &in.Body)
+		})
 	registerRaw(s, "DELETE /v1/invitations/{id}", "revoke-invitation", "Take an invitation back", http.StatusNoContent,
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" maxLength:"64"`
 		},
 		) (*struct{}, error) {
-			return nil, errUnbuilt
+			if s.opts.People == nil {
+				return nil, errNoPeople
+			}
+			return nil, s.opts.People.RevokeLink(ctx, in.ID, changeOf(ctx))
 		})
 	register(s, "GET /v1/invitations/accept", "read-invitation", "What a link is for", 0,
-		func(ctx context.Context, in *tokenQuery) (LinkView, error) { return LinkView{}, errUnbuilt })
+		func(ctx context.Context, in *tokenQuery) (LinkView, error) {
+			if s.opts.People == nil {
+				return LinkView{}, errNoPeople
+			}
+			l, err := s.opts.People.Link(ctx, in.Token, time.Now())
+			if err != nil {
+				return LinkView{}, err
+			}
+			v := LinkView{Email: l.Email, Role: string(l.Role), Kind: l.Kind}
+			if o, err := s.opts.People.Find(ctx, l.Email); err == nil {
+				v.Name = o.Name
+			}
+			return v, nil
+		})
 	registerRaw(s, "POST /v1/invitations/accept", "accept-invitation", "Take an invitation, or set a new password, and sign in", http.StatusCreated,
-		func(ctx context.Context, in *body[AcceptBody]) (*sessionAnswer, error) { return nil, errUnbuilt })
+		func(ctx context.Context, in *body[AcceptBody]) (*sessionAnswer, error) {
+			b, err := s.browserOf(ctx)
+			if err != nil {
+				return nil, err
+			}
+			by := operator.Change{From: b.visit.IP, At: time.Now()}
+			o, err := s.opts.People.Accept(ctx, in.Body.Token, in.Body.Name, in.Body.Password, by)
+			if err != nil {
+				return nil, inBody(err)
+			}
+			return s.start(ctx, b, &o, true)
+		})
+}
+
+var errNoPeople = newProblem(http.StatusNotFound, "This instance knows no operators.")
+
+func newInvitationView(l *operator.Link) InvitationView {
+	return InvitationView{
+		ID: l.ID, Kind: l.Kind, Email: l.Email, Role: string(l.Role), OperatorExpiresAt: maybe(l.OperatorExpires),
+		InvitedBy: l.By, Created: l.Created.UTC(), ExpiresAt: l.Expires.UTC(),
+	}
+}
+
+func (s *Server) invite(ctx context.Context, in *NewInvitationBody) (NewLink, error) {
+	if s.opts.People == nil {
+		return NewLink{}, errNoPeople
+	}
+	var expires time.Time
+	if in.OperatorExpiresAt != nil && *in.OperatorExpiresAt != "" {
+		var err error
+		if expires, err = time.Parse(time.RFC3339, *in.OperatorExpiresAt); err != nil {
+			return NewLink{}, warder.Fault{Location: "body.operator_expires_at", Message: "must be a time such as 2026-01-02T15:04:05Z"}
+		}
+	}
+	token, l, err := s.opts.People.Invite(ctx, in.Email, in.Role, expires, changeOf(ctx))
+	if err != nil {
+		return NewLink{}, inBody(err)
+	}
+	return s.newLink(ctx, token, &l), nil
+}
+
+// newLink is a link to the page that takes it. The token stands behind the #,
+// which browsers send to nobody.
+func (s *Server) newLink(ctx context.Context, token string, l *operator.Link) NewLink {
+	base := s.opts.URL
+	if c := callerOf(ctx); c.request != nil {
+		base = s.base(c.request)
+	}
+	return NewLink{ID: l.ID, Link: base + "/accept#token=" + token, ExpiresAt: l.Expires.UTC()}
+}
+
+// setupView says whether the first set-up is to come, and to whoever has its
+// link also how Warder sees them.
+func (s *Server) setupView(ctx context.Context, token string) (SetupView, error) {
+	v := SetupView{Presets: []PresetView{}}
+	if s.opts.People == nil {
+		return v, errNoPeople
+	}
+	var err error
+	if v.Needed, err = s.opts.People.SetupNeeded(ctx); err != nil {
+		return v, err
+	}
+	if !v.Needed {
+		v.Problem = "There is an owner already. Sign in, or ask an owner for an invitation."
+		return v, nil
+	}
+	if v.TokenOK = s.opts.People.SetupToken(token, time.Now()); !v.TokenOK {
+		v.Problem = "This link does not work (any more). Start Warder again: it prints a new one, which works for 24 hours."
+		return v, nil
+	}
+	v.Client = s.setupClient(callerOf(ctx).request)
+	if s.opts.PolicyFile == "" {
+		v.Presets, err = presetViews()
+	}
+	return v, err
+}
+
+func (s *Server) setupClient(r *http.Request) *SetupClient {
+	if r == nil {
+		return nil
+	}
+	c := clientip.Client{Addr: s.clientAddr(r)}
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		c.Peer = warder.Canonical(ap.Addr())
+	}
+	if s.opts.Client != nil {
+		c = s.opts.Client(r)
+	}
+	v := &SetupClient{Forwarded: []string{}, TrustedProxy: c.Kind == clientip.Header || c.Kind == clientip.Internal}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
+		for _, line := range r.Header[name] {
+			if len(v.Forwarded) < clientip.MaxHops {
+				v.Forwarded = append(v.Forwarded, clip(printable(name+": "+line), 300))
+			}
+		}
+	}
+	if c.Peer.IsValid() {
+		v.Peer = c.Peer.String()
+	}
+	if c.Addr.IsValid() {
+		v.Address = c.Addr.String()
+	}
+	switch {
+	case c.UntrustedForwarder:
+		v.Problem = "Your request came through a proxy at " + v.Peer + " that is not trusted, so everybody looks like the proxy. Put its address into trusted_proxies."
+	case v.Address == "" && v.TrustedProxy:
+		v.Problem = "The proxy at " + v.Peer + " is trusted but does not say who the client is. Let it set the forwarding header, or set client_ip_header to the one that it sets."
+	}
+	return v
+}
+
+// setUp makes the first owner and then does what else was asked for. The owner
+// is there even if the rest fails: what failed can be done again in the
+// dashboard, the set-up cannot.
+func (s *Server) setUp(ctx context.Context, in *SetupBody) (*sessionAnswer, error) {
+	b, err := s.browserOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !s.opts.People.SetupToken(in.Token, time.Now()) {
+		if needed, err := s.opts.People.SetupNeeded(ctx); err != nil {
+			return nil, err
+		} else if !needed {
+			return nil, operator.ErrSetUp
+		}
+		return nil, newProblem(http.StatusForbidden, "This link does not work (any more). Start Warder again: it prints a new one.")
+	}
+	doc, err := s.setupPolicy(in)
+	if err != nil {
+		return nil, err
+	}
+	apply, err := s.setupSettings(ctx, in.Settings)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.opts.People.SetUp(ctx, in.Token, in.Email, in.Name, in.Password, operator.Change{From: b.visit.IP, At: time.Now()})
+	if err != nil {
+		return nil, inBody(err)
+	}
+	actor := guard.Actor{Name: "operator:" + o.Email, From: b.visit.IP}
+	if doc != nil {
+		if _, err := s.opts.Guard.SetPolicy(ctx, actor, doc, "chosen at set-up", -1); err != nil {
+			s.log.ErrorContext(ctx, "the preset chosen at set-up is not in force", "error", err)
+		}
+	}
+	if apply != nil {
+		if err := apply(actor); err != nil {
+			s.log.ErrorContext(ctx, "the settings chosen at set-up are not in force", "error", err)
+		}
+	}
+	return s.start(ctx, b, &o, true)
+}
+
+// setupPolicy is the policy that was chosen; nil: it stays as it is.
+func (s *Server) setupPolicy(in *SetupBody) (*policy.Document, error) {
+	if in.Preset == "" && !in.IPsum {
+		return nil, nil
+	}
+	if s.opts.PolicyFile != "" {
+		return nil, errReadOnly
+	}
+	name := in.Preset
+	if name == "" {
+		name = "classic"
+	}
+	if !slices.Contains(policy.Presets(), name) {
+		return nil, warder.Fault{Location: "body.preset", Message: "must be one of " + strings.Join(policy.Presets(), ", ")}
+	}
+	doc, err := policy.Preset(name)
+	if err != nil {
+		return nil, err
+	}
+	for i := range doc.Providers {
+		if doc.Providers[i].Name == "ipsum" {
+			doc.Providers[i].Enabled = in.IPsum
+		}
+	}
+	return doc, nil
+}
+
+// setupSettings checks the settings that were given and returns what puts them
+// in force.
+func (s *Server) setupSettings(_ context.Context, settings json.RawMessage) (apply func(guard.Actor) error, err error) {
+	if len(settings) == 0 || string(settings) == "null" || string(settings) == "{}" {
+		return nil, nil
+	}
+	return nil, warder.Fault{Location: "body.settings", Message: "cannot be set here: change them in the settings"}
 }

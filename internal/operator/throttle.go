@@ -9,15 +9,19 @@ import (
 
 // Bounds on guessing at the dashboard's sign-in. They hold whatever the policy
 // says, also while it is switched off: whoever runs Warder can let everybody
-// in. Nothing here lasts longer than ThrottleTime, so that nobody is locked out
+// in. Nothing here lasts longer than ThrottleMost, so that nobody is locked out
 // for good, and a known device counts by itself, so that strangers cannot lock
-// it out at all.
+// it out at all. For strangers each pause is twice as long as the one before,
+// until a day passes without one: codes of six digits can be guessed by whoever
+// has the time.
 const (
 	ThrottleTime     = 15 * time.Minute
+	ThrottleMost     = 4 * time.Hour
+	throttleMemory   = 24 * time.Hour
 	accountGuesses   = 10 // different wrong guesses at one account by strangers together, or by one known device
 	addressGuesses   = 30 // wrong guesses of one address at all accounts
 	maxThrottleKeys  = 16 << 10
-	throttleSweepAge = 2 * ThrottleTime
+	throttleSweepAge = 2 * ThrottleMost
 )
 
 // Throttle bounds guesses by account, by known device and by address. A guess
@@ -36,6 +40,7 @@ type tally struct {
 	wrong []wrong // of the last ThrottleTime, oldest first
 	held  int     // guesses that are being checked
 	until time.Time
+	times int       // pauses so far, of strangers at an account
 	told  time.Time // when a refusal was reported last
 	used  time.Time
 }
@@ -64,6 +69,8 @@ type Guess struct {
 	t    *Throttle
 	keys []*tally
 	lims []int
+	// strangers says that the first key is an account, and the device unknown.
+	strangers bool
 }
 
 // Begin lets a guess through, or says how long to wait. tell is true for the
@@ -75,7 +82,7 @@ func (t *Throttle) Begin(try Try, now time.Time) (g *Guess, wait time.Duration, 
 	if try.Exists {
 		table = t.real
 	}
-	g = &Guess{t: t}
+	g = &Guess{t: t, strangers: try.Device == "" && try.Account != ""}
 	add := func(table map[throttleKey]*tally, key throttleKey, limit int) {
 		g.keys, g.lims = append(g.keys, t.tally(table, key, now)), append(g.lims, limit)
 	}
@@ -107,7 +114,7 @@ func (g *Guess) Drop() { g.end(nil) }
 // Right says that the guess was right. A known device starts anew; what
 // strangers tried stays counted.
 func (g *Guess) Right(known bool) {
-	g.end(func(y *tally, _ int) {
+	g.end(func(_ int, y *tally, _ int) {
 		if known {
 			y.wrong = nil
 		}
@@ -117,18 +124,26 @@ func (g *Guess) Right(known bool) {
 // Wrong counts the guess. The same wrong guess again counts once, if same says
 // which it was.
 func (g *Guess) Wrong(same string, now time.Time) {
-	g.end(func(y *tally, limit int) {
-		if i := slices.IndexFunc(y.wrong, func(w wrong) bool { return same != "" && w.same == same }); i >= 0 {
-			y.wrong = slices.Delete(y.wrong, i, i+1)
+	g.end(func(i int, y *tally, limit int) {
+		if now.Sub(y.until) > throttleMemory {
+			y.times = 0
+		}
+		if at := slices.IndexFunc(y.wrong, func(w wrong) bool { return same != "" && w.same == same }); at >= 0 {
+			y.wrong = slices.Delete(y.wrong, at, at+1)
 		}
 		y.wrong = append(y.wrong, wrong{same: same, at: now})
 		if len(y.wrong) >= limit {
-			y.wrong, y.until = nil, now.Add(ThrottleTime)
+			pause := ThrottleTime
+			if i == 0 && g.strangers {
+				pause = min(pause<<min(y.times, 8), ThrottleMost)
+				y.times++
+			}
+			y.wrong, y.until = nil, now.Add(pause)
 		}
 	})
 }
 
-func (g *Guess) end(f func(*tally, int)) {
+func (g *Guess) end(f func(int, *tally, int)) {
 	if g == nil || g.t == nil {
 		return
 	}
@@ -137,7 +152,7 @@ func (g *Guess) end(f func(*tally, int)) {
 	for i, y := range g.keys {
 		y.held--
 		if f != nil {
-			f(y, g.lims[i])
+			f(i, y, g.lims[i])
 		}
 	}
 	g.keys = nil
