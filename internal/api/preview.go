@@ -71,6 +71,15 @@ func (s *Server) preview(ctx context.Context, d *policy.Document, days int) (Pre
 	if err != nil {
 		return Preview{}, inBody(err)
 	}
+	// One at a time: each may take some hundred megabytes.
+	select {
+	case s.previewing <- struct{}{}:
+		defer func() { <-s.previewing }()
+	case <-ctx.Done():
+		return Preview{}, ctx.Err()
+	case <-time.After(previewTimeout):
+		return Preview{}, guard.ErrBusy
+	}
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()
 	now := time.Now().UTC()

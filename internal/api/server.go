@@ -121,6 +121,8 @@ type Server struct {
 	cspLog   rate
 	forward *gate.Forward // nil: none
 	denied  gate.Denied
+
+	previewing chan struct{} // held by the preview under way
 }
 
 // New makes the API and loads the API keys.
@@ -157,6 +159,8 @@ func build(opts Options) (*Server, error) {
 		log:    opts.Logger,
 		stream: newHub(),
 		origin: http.NewCrossOriginProtection(),
+
+		previewing: make(chan struct{}, 1),
 	}
 	if err := s.prepare(); err != nil {
 		return nil, err

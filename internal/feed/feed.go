@@ -19,6 +19,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -401,33 +402,28 @@ func brake(old, new *List, now time.Time) *Held {
 	// A list can also be turned into a weapon without changing its entries, by
 	// raising their levels.
 	was, is := old.levels(), new.levels()
-	for level, n := range is {
-		if level > 1 && n > levelTimes*was.atLeast(level)+levelFree {
-			h.Reason = fmt.Sprintf("entries of level %d and above grew from %d to %d", level, was.atLeast(level), is.atLeast(level))
+	before := 0 // entries of was on this level and above
+	for i, level := range is {
+		for before < len(was) && was[before] >= level {
+			before++
+		}
+		// The last of a level stands for all of it.
+		if n := i + 1; level > 1 && (n == len(is) || is[n] != level) && n > levelTimes*before+levelFree {
+			h.Reason = fmt.Sprintf("entries of level %d and above grew from %d to %d", level, before, n)
 			return &h
 		}
 	}
 	return nil
 }
 
-// levels counts the entries of each level.
-type levels map[uint16]int
-
-func (l *List) levels() levels {
-	m := levels{}
-	for _, e := range l.entries {
-		m[e.Level]++
+// levels are the levels of all entries, highest first.
+func (l *List) levels() []uint16 {
+	list := make([]uint16, len(l.entries))
+	for i, e := range l.entries {
+		list[i] = e.Level
 	}
-	return m
-}
-
-func (m levels) atLeast(level uint16) (n int) {
-	for l, k := range m {
-		if l >= level {
-			n += k
-		}
-	}
-	return n
+	slices.SortFunc(list, func(a, b uint16) int { return int(b) - int(a) })
+	return list
 }
 
 // fresh is when something new came last: a list of the web grows old when it

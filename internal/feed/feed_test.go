@@ -258,6 +258,31 @@ func TestRaisedLevelsAreHeld(t *testing.T) {
 	}
 }
 
+// Raised levels are no better for being spread over many.
+func TestSpreadLevelsAreHeld(t *testing.T) {
+	list := func(n int, level func(i int) uint16) *List {
+		entries := make([]Entry, n)
+		for i := range entries {
+			entries[i] = Entry{netip.PrefixFrom(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), 32), level(i)}
+		}
+		return newList(entries)
+	}
+	old := list(3000, func(i int) uint16 { return 2 })
+	for name, tt := range map[string]struct {
+		level func(i int) uint16
+		held  bool
+	}{
+		"as before":          {func(int) uint16 { return 2 }, false},
+		"all to one":         {func(int) uint16 { return 10 }, true},
+		"spread":             {func(i int) uint16 { return uint16(10 + i%1000) }, true},
+		"a thousand, as may": {func(i int) uint16 { return uint16(2 + min(1, i/2000)*(8+i%1000)) }, false},
+	} {
+		if h := brake(old, list(3000, tt.level), time.Now()); (h != nil) != tt.held {
+			t.Errorf("%s: held %+v, want %t", name, h, tt.held)
+		}
+	}
+}
+
 func TestLastGoodListSurvivesRestart(t *testing.T) {
 	p := newPublisher(t)
 	o := p.options(t)

@@ -309,6 +309,18 @@ func TestLogoutForgetsTheSession(t *testing.T) {
 	})
 }
 
+// Revoked sessions are remembered up to a bound, the last ones surely.
+func TestRevokedSessionsAreBounded(t *testing.T) {
+	s := newSessions(16)
+	now := time.Now()
+	for i := range 10_000 {
+		s.revoke(fmt.Sprint(i), now.Add(time.Duration(i)*time.Second))
+	}
+	if n := len(s.revoked); n != 16*revokedTimes || !s.isRevoked("9999") {
+		t.Errorf("%d are remembered, the last %t", n, s.isRevoked("9999"))
+	}
+}
+
 // SEMANTICS 47: an id belongs to the key that chose it.
 func TestIdsOfTwoKeys(t *testing.T) {
 	bubble(t, "", func(r *rig) {

@@ -13,6 +13,9 @@ const (
 	sessionRecent = 24 * time.Hour
 	// sessionBytes is what one session in memory costs.
 	sessionBytes = 512
+	// So many times as many revoked sessions are remembered: an id costs less,
+	// and a revoked session that is forgotten is one that nobody opened.
+	revokedTimes = 4
 	// A session is written again when it was used from elsewhere, or when its
 	// last use is so much newer than the one written.
 	sessionRewrite = 10 * time.Minute
@@ -67,12 +70,32 @@ func (t *sessions) isRevoked(id string) bool {
 func (t *sessions) revoke(id string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if _, known := t.revoked[id]; !known && len(t.revoked) >= revokedTimes*t.max {
+		t.forgetRevoked()
+	}
 	t.revoked[id] = at
 	delete(t.dirty, id)
 	if el := t.m[id]; el != nil {
 		t.lru.Remove(el)
 		delete(t.m, id)
 	}
+}
+
+// forgetRevoked forgets the one of a few that was revoked first. Applications
+// were told of it by the feed.
+func (t *sessions) forgetRevoked() {
+	var oldest string
+	var first time.Time
+	seen := 0
+	for id, at := range t.revoked {
+		if seen == 0 || at.Before(first) {
+			oldest, first = id, at
+		}
+		if seen++; seen == 8 {
+			break
+		}
+	}
+	delete(t.revoked, oldest)
 }
 
 // open remembers a session that a completed sign-in opened, as it is now.
