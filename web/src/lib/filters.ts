@@ -4,7 +4,19 @@
  * fields in `single`. */
 export type Filters = Record<string, string[]>;
 
-export const fields = ["name", "severity", "ip", "account", "realm", "rule", "q"] as const;
+export const fields = [
+  "name",
+  "severity",
+  "ip",
+  "account",
+  "realm",
+  "rule",
+  "session",
+  "reason",
+  "action",
+  "app",
+  "q",
+] as const;
 export type Field = (typeof fields)[number];
 const single = new Set([
   ...["ip", "account", "realm", "rule", "session", "reason", "app", "q", "not_account"],

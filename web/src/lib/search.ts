@@ -47,6 +47,7 @@ export function useFilters<Q = EventQuery>(names: readonly string[] = fields, de
     filters,
     query,
     setRange: (r: string) => change({ range: r === defaultRange ? undefined : r }),
+    set,
     include: (field: string, value: string) => set(withFilter(filters, field, value)),
     exclude: (field: string, value: string) => set(withFilter(filters, field, value, true)),
     remove: (name: string, value: string) => set(withoutFilter(filters, name, value)),

@@ -9,6 +9,12 @@ describe("time", () => {
     expect(exact("2026-11-22T20:00:00Z")).toBe("2026-11-23 01:30:00");
   });
 
+  it("takes whole days also where the clock changes between them", () => {
+    setTimeZone("Europe/Berlin");
+    expect(span("30d", Date.parse("2026-11-10T12:00:00Z"))).toEqual({ from: "2026-10-11T22:00:00.000Z" });
+    setTimeZone("Asia/Kolkata");
+  });
+
   it("keeps absolute ranges", () => {
     expect(span("2026-11-01T00:00:00Z..2026-11-02T00:00:00Z")).toEqual({
       from: "2026-11-01T00:00:00.000Z",

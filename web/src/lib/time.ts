@@ -61,6 +61,13 @@ export const rangeLabels: Record<RangeName, string> = {
   "90d": "90 days",
 };
 
+/** When the day of an instant begins in the operator's time zone, or the day so
+ * many days later; days are as long as the clock makes them. */
+export function startOfDay(t: string | number | Date, later = 0): dayjs.Dayjs {
+  const date = dayjs.utc(dayjs(t).tz(zone).format("YYYY-MM-DD")).add(later, "day").format("YYYY-MM-DD");
+  return dayjs.tz(date, zone);
+}
+
 export type Span = { from: string; to?: string };
 
 /** Turns a range of the URL into instants. Relative ranges begin on a whole
@@ -74,11 +81,7 @@ export function span(range: string | undefined, now = Date.now()): Span {
   if (seconds >= 2 * 86400) {
     // Whole days of the operator: today and the days before it.
     return {
-      from: dayjs(now)
-        .tz(zone)
-        .startOf("day")
-        .subtract(seconds / 86400 - 1, "day")
-        .toISOString(),
+      from: startOfDay(now, 1 - seconds / 86400).toISOString(),
     };
   }
   return { from: new Date(Math.floor((now - seconds * 1000) / 60000) * 60000).toISOString() };

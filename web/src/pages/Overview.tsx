@@ -1,5 +1,143 @@
+import { Grid, SimpleGrid } from "@mantine/core";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { api, data } from "@/api/client";
+import type { BucketSize } from "@/charts/trend";
+import { EventDrawer } from "@/components/EventDrawer";
+import { FilterChips } from "@/components/FilterChips";
 import { Page } from "@/components/Page";
+import { RangePicker } from "@/components/RangePicker";
+import { useFilters, useSearchState } from "@/lib/search";
+import { dayjs, type RangeName, rangeLabels, timeZone } from "@/lib/time";
+import { useNewEvents } from "@/shell/live";
+import { Attackers } from "./overview/Attackers";
+import { Blocked } from "./overview/Blocked";
+import { Figures } from "./overview/Figures";
+import { Protection } from "./overview/Protection";
+import { eventColumns, Recent } from "./overview/Recent";
+import { Trend } from "./overview/Trend";
+import { Types } from "./overview/Types";
 
+/** Security events: was the platform attacked, by whom, what did Warder do. */
 export default function Overview() {
-  return <Page title="Overview">Not built yet.</Page>;
+  const f = useFilters();
+  const [search, change] = useSearchState();
+  const { query, filters } = f;
+  const tz = timeZone();
+
+  // The severities of the trend and the types of the ring are all fetched: what
+  // the filters hide stays in the legend with its count.
+  const { severity: _s, not_severity: _ns, ...anySeverity } = query;
+  const { name: _n, not_name: _nn, ...anyName } = query;
+  const before = useMemo(() => {
+    const end = dayjs(query.from);
+    const length = dayjs(query.to ?? undefined).diff(end);
+    return { ...query, from: end.subtract(length, "millisecond").toISOString(), to: end.toISOString() };
+  }, [query]);
+
+  const options = { placeholderData: keepPreviousData } as const;
+  const summary = useQuery({
+    queryKey: ["stats", "summary", query],
+    queryFn: () => data(api.GET("/v1/stats/summary", { params: { query } })),
+    ...options,
+  });
+  const previous = useQuery({
+    queryKey: ["stats-before", "summary", before],
+    queryFn: () => data(api.GET("/v1/stats/summary", { params: { query: before } })),
+    staleTime: 60_000,
+    ...options,
+  });
+  const trend = useQuery({
+    queryKey: ["stats", "trend", anySeverity, tz],
+    queryFn: () =>
+      data(api.GET("/v1/stats/trend", { params: { query: { ...anySeverity, bucket: "auto", tz } } })),
+    ...options,
+  });
+  const types = useQuery({
+    queryKey: ["stats", "types", anyName],
+    queryFn: () => data(api.GET("/v1/stats/types", { params: { query: anyName } })),
+    ...options,
+  });
+  const attackers = useQuery({
+    queryKey: ["stats", "attackers", query],
+    queryFn: () => data(api.GET("/v1/stats/attackers", { params: { query: { ...query, limit: 8 } } })),
+    ...options,
+  });
+  const recent = useQuery({
+    queryKey: ["events", "recent", query],
+    queryFn: () => data(api.GET("/v1/events", { params: { query: { ...query, limit: 12 } } })),
+    ...options,
+  });
+  const blocks = useQuery({
+    queryKey: ["blocks", { state: "active", limit: 8 }],
+    queryFn: () => data(api.GET("/v1/blocks", { params: { query: { state: "active", limit: 8 } } })),
+    ...options,
+  });
+  const arrived = useNewEvents(filters, () => void recent.refetch(), query.to === undefined);
+
+  const view = (id: string | undefined) => change({ event: id });
+  const columns = eventColumns({ onView: (e) => view(e.id), include: f.include, exclude: f.exclude });
+  const range = f.range === "30d" ? undefined : f.range;
+  const list = { ...filters, range };
+  const shownEvents = recent.data?.items ?? [];
+  return (
+    <Page
+      title="Security events"
+      about="Who attacked, what Warder did about it, and what is left for you to decide."
+      actions={<RangePicker value={f.range} onChange={f.setRange} />}
+    >
+      <Protection />
+      <FilterChips filters={filters} remove={f.remove} clear={f.clear} />
+      <Figures
+        now={summary.data}
+        before={previous.data}
+        than={rangeLabels[f.range as RangeName] ?? "time"}
+        buckets={trend.data?.buckets}
+        filters={filters}
+        range={range}
+      />
+      <Grid gap="md">
+        <Grid.Col span={{ base: 12, lg: 8 }}>
+          <Trend
+            buckets={trend.data?.buckets}
+            size={(trend.data?.bucket ?? "day") as BucketSize}
+            note={
+              trend.data?.sampled
+                ? `Counted since ${dayjs(trend.data.counted_since).tz(tz).format("D MMM HH:mm")} only.`
+                : undefined
+            }
+            filters={filters}
+            setFilters={f.set}
+            setRange={f.setRange}
+          />
+        </Grid.Col>
+        <Grid.Col span={{ base: 12, lg: 4 }}>
+          <Types slices={types.data?.items} filters={filters} setFilters={f.set} />
+        </Grid.Col>
+      </Grid>
+      <Recent
+        events={recent.data?.items}
+        error={recent.error}
+        retry={() => void recent.refetch()}
+        arrived={arrived}
+        columns={columns}
+        onView={(e) => view(e.id)}
+        search={list}
+      />
+      <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="md">
+        <Attackers
+          rows={attackers.data?.items}
+          error={attackers.error}
+          retry={() => void attackers.refetch()}
+          search={list}
+        />
+        <Blocked rows={blocks.data?.items} error={blocks.error} retry={() => void blocks.refetch()} />
+      </SimpleGrid>
+      <EventDrawer
+        id={typeof search.event === "string" ? search.event : undefined}
+        onOpen={view}
+        list={shownEvents.map((e) => e.id)}
+      />
+    </Page>
+  );
 }

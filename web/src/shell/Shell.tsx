@@ -1,22 +1,13 @@
-import {
-  ActionIcon,
-  AppShell,
-  Burger,
-  Group,
-  NavLink,
-  ScrollArea,
-  Text,
-  Tooltip,
-  UnstyledButton,
-  useComputedColorScheme,
-  useMantineColorScheme,
-} from "@mantine/core";
+import { AppShell, Burger, Group, NavLink, ScrollArea, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconMoon, IconSun } from "@tabler/icons-react";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { Logo } from "./Logo";
+import { useLiveConnection } from "./live";
 import { navigation } from "./navigation";
+import { PostureBadge } from "./PostureBadge";
+import { Search, SearchButton } from "./Search";
+import { UserMenu } from "./UserMenu";
 
 /** The frame of every page: menu, search, state of protection, who is signed in. */
 export function Shell() {
@@ -24,13 +15,14 @@ export function Shell() {
   const path = useRouterState({ select: (s) => s.location.pathname });
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new page closes the menu
   useEffect(close, [path]);
+  useLiveConnection();
   return (
     <AppShell
       header={{ height: 56 }}
       navbar={{ width: 220, breakpoint: "md", collapsed: { mobile: !menu } }}
       padding={{ base: "sm", sm: "lg" }}
     >
-      <a href="#main" className="visually-hidden">
+      <a href="#main" className="skip">
         Skip to the page
       </a>
       <AppShell.Header bg="var(--surface)">
@@ -47,7 +39,9 @@ export function Shell() {
             <Logo />
           </UnstyledButton>
           <Group ml="auto" gap="xs" wrap="nowrap">
-            <SchemeSwitch />
+            <SearchButton />
+            <PostureBadge />
+            <UserMenu />
           </Group>
         </Group>
       </AppShell.Header>
@@ -79,27 +73,10 @@ export function Shell() {
           ))}
         </ScrollArea>
       </AppShell.Navbar>
+      <Search />
       <AppShell.Main id="main" tabIndex={-1}>
         <Outlet />
       </AppShell.Main>
     </AppShell>
-  );
-}
-
-function SchemeSwitch() {
-  const { setColorScheme } = useMantineColorScheme();
-  const scheme = useComputedColorScheme("light");
-  const next = scheme === "dark" ? "light" : "dark";
-  return (
-    <Tooltip label={`Switch to ${next}`}>
-      <ActionIcon
-        variant="default"
-        size="lg"
-        aria-label={`Switch to ${next}`}
-        onClick={() => setColorScheme(next)}
-      >
-        {scheme === "dark" ? <IconSun size={17} /> : <IconMoon size={17} />}
-      </ActionIcon>
-    </Tooltip>
   );
 }

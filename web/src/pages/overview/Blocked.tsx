@@ -1,0 +1,79 @@
+import { Group, Stack, Text } from "@mantine/core";
+import { IconBan } from "@tabler/icons-react";
+import { type Column, DataTable } from "@/components/DataTable";
+import { Empty } from "@/components/Feedback";
+import { FilterLink } from "@/components/FilterLink";
+import { AccountLink, AddressLink } from "@/components/Links";
+import { Panel } from "@/components/Page";
+import { UnblockButton } from "@/components/UnblockDialog";
+import { When } from "@/components/When";
+import type { Block } from "@/lib/blocks";
+import { relative } from "@/lib/time";
+
+const columns: Column<Block>[] = [
+  {
+    key: "subject",
+    title: "Who",
+    cell: (b) => (
+      <Stack gap={0}>
+        {b.ip && <AddressLink ip={b.ip.replace(/\/64$/, "")} />}
+        {b.account && <AccountLink account={b.account} realm={b.realm} />}
+      </Stack>
+    ),
+  },
+  { key: "at", title: "Since", width: 124, cell: (b) => <When at={b.blocked_at} /> },
+  {
+    key: "why",
+    title: "Why",
+    cell: (b) => (
+      <Stack gap={0}>
+        <Text size="sm" lineClamp={1} className="breakable" title={b.reason}>
+          {b.reason || b.rule || "–"}
+        </Text>
+        <Text size="xs" c="dimmed" lineClamp={1}>
+          {b.until ? `ends ${relative(b.until)}` : "until lifted"} · {b.hits.toLocaleString("en")} refused
+        </Text>
+      </Stack>
+    ),
+  },
+  {
+    key: "act",
+    title: <span className="visually-hidden">Actions</span>,
+    width: 92,
+    cell: (b) => (
+      <Group justify="flex-end">
+        <UnblockButton block={b} />
+      </Group>
+    ),
+  },
+];
+
+/** The blocks in force, newest first: when, why, and the way out. */
+export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => void }) {
+  return (
+    <Panel
+      title="Blocked addresses"
+      pad={false}
+      aside={
+        <FilterLink to="/blocks" search={{ state: "active" }} size="sm">
+          All blocks
+        </FilterLink>
+      }
+    >
+      <DataTable
+        label="Blocked addresses"
+        columns={columns}
+        rows={props.rows}
+        id={(b) => b.id}
+        error={props.error}
+        retry={props.retry}
+        minWidth={480}
+        empty={
+          <Empty icon={<IconBan size={20} />} title="Nobody is blocked">
+            Addresses that cross a threshold, and those blocked by hand, are listed here.
+          </Empty>
+        }
+      />
+    </Panel>
+  );
+}

@@ -1,0 +1,137 @@
+import { Box, Group, SimpleGrid, Skeleton, Text } from "@mantine/core";
+import type { ReactNode } from "react";
+import type { Schemas } from "@/api/client";
+import { Sparkline } from "@/charts/Sparkline";
+import { type Bucket, total } from "@/charts/trend";
+import { FilterLink } from "@/components/FilterLink";
+import type { Filters } from "@/lib/filters";
+import type { Search } from "@/lib/search";
+
+type Summary = Schemas["SummaryView"];
+
+/** What to look at first, each figure with the list behind it. */
+export function Figures(props: {
+  now?: Summary;
+  before?: Summary;
+  than: string;
+  buckets?: Bucket[];
+  filters: Filters;
+  range?: string;
+}) {
+  const { now, before, buckets = [] } = props;
+  const events = (more: Search = {}): Search => ({ ...props.filters, range: props.range, ...more });
+  return (
+    <SimpleGrid cols={{ base: 2, sm: 3, xl: 6 }} spacing="sm">
+      <Figure
+        name="Events"
+        value={now?.events}
+        to="/events"
+        search={events()}
+        below={change(now?.events, before?.events, props.than)}
+      >
+        <Sparkline values={buckets.map((b) => total(b))} />
+      </Figure>
+      <Figure
+        name="Critical"
+        value={now?.critical}
+        tone={now?.critical ? "var(--severity-critical-text)" : undefined}
+        to="/events"
+        search={events({ severity: "critical", not_severity: undefined })}
+        below={change(now?.critical, before?.critical, props.than)}
+      >
+        <Sparkline values={buckets.map((b) => b.critical)} color="var(--severity-critical)" />
+      </Figure>
+      <Figure
+        name="High"
+        value={now?.high}
+        tone={now?.high ? "var(--severity-high-text)" : undefined}
+        to="/events"
+        search={events({ severity: "high", not_severity: undefined })}
+        below={change(now?.high, before?.high, props.than)}
+      >
+        <Sparkline values={buckets.map((b) => b.high)} color="var(--severity-high)" />
+      </Figure>
+      <Figure
+        name="Suspicious addresses"
+        value={now?.suspicious_addresses}
+        to="/addresses"
+        search={{ suspicious: "true" }}
+        below="seen in this time"
+      />
+      <Figure
+        name="Blocked in this time"
+        value={now?.new_blocks}
+        to="/blocks"
+        search={{ range: props.range }}
+        below={change(now?.new_blocks, before?.new_blocks, props.than)}
+      />
+      <Figure
+        name="Blocked now"
+        value={now?.active_blocks}
+        to="/blocks"
+        search={{ state: "active" }}
+        below={
+          now && now.unreviewed_blocks > 0 ? (
+            <FilterLink to="/blocks" search={{ state: "active", reviewed: "false" }} size="xs" fw={600}>
+              {now.unreviewed_blocks.toLocaleString("en")} to review
+            </FilterLink>
+          ) : (
+            "all reviewed"
+          )
+        }
+      />
+    </SimpleGrid>
+  );
+}
+
+/** "12 % more than the 30 days before". */
+export function change(now: number | undefined, before: number | undefined, than: string): string {
+  if (now === undefined || before === undefined) return "";
+  if (now === before) return `as in the ${than} before`;
+  if (before === 0) return `none in the ${than} before`;
+  const p = Math.round((Math.abs(now - before) / before) * 100);
+  const word = now > before ? "more" : "less";
+  return p > 999 ? `over 10 times the ${than} before` : `${Math.max(1, p)} % ${word} than the ${than} before`;
+}
+
+function Figure(props: {
+  name: string;
+  value?: number;
+  tone?: string;
+  to: string;
+  search: Search;
+  below: ReactNode;
+  children?: ReactNode;
+}) {
+  return (
+    <Box className="surface" px="md" py="sm" miw={0} style={{ borderRadius: "var(--mantine-radius-md)" }}>
+      <Text size="xs" c="dimmed" truncate>
+        {props.name}
+      </Text>
+      <Group justify="space-between" align="center" wrap="nowrap" gap="xs">
+        {props.value === undefined ? (
+          <Skeleton h={24} w={60} my={6} />
+        ) : (
+          <FilterLink
+            to={props.to}
+            search={props.search}
+            label={`${props.name}: ${props.value.toLocaleString("en")}, show the list`}
+            c={props.tone ?? "inherit"}
+            fz={24}
+            fw={650}
+            lh={1.5}
+            className="figure"
+          >
+            {props.value.toLocaleString("en")}
+          </FilterLink>
+        )}
+        <Box visibleFrom="xs" lh={0}>
+          {props.children}
+        </Box>
+      </Group>
+      <Text component="div" size="xs" c="dimmed" mih={18} lineClamp={1}>
+        {props.below}
+      </Text>
+    </Box>
+  );
+}
