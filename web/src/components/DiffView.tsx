@@ -7,7 +7,12 @@ const signs = { same: " ", gone: "−", new: "+" };
 const words = { same: "", gone: "taken away: ", new: "added: " };
 
 /** Two texts compared line by line; what is far from every change is left out. */
-export function DiffView(props: { before: string; after: string; label: string; maxHeight?: number | string }) {
+export function DiffView(props: {
+  before: string;
+  after: string;
+  label: string;
+  maxHeight?: number | string;
+}) {
   const lines = useMemo(() => condense(diffLines(props.before, props.after)), [props.before, props.after]);
   if (lines.length === 0) {
     return (

@@ -23,7 +23,9 @@ describe("diffLines", () => {
         .join("\n");
     expect(join("new")).toBe(before);
     expect(join("gone")).toBe(after);
-    expect(lines.filter((l) => l.before).map((l) => l.before)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+    expect(lines.filter((l) => l.before).map((l) => l.before)).toEqual(
+      Array.from({ length: 60 }, (_, i) => i + 1),
+    );
   });
 
   it("does not freeze on long lists", () => {

@@ -29,6 +29,7 @@ export function faultAt(faults: Faults, place: string): string | undefined {
 
 /** The faults that no field of a form shows. */
 export function faultsElsewhere(faults: Faults, fields: string[]): Faults {
-  const shown = (at: string) => fields.some((f) => at === f || at.startsWith(`${f}[`) || at.startsWith(`${f}.`));
+  const shown = (at: string) =>
+    fields.some((f) => at === f || at.startsWith(`${f}[`) || at.startsWith(`${f}.`));
   return Object.fromEntries(Object.entries(faults).filter(([at]) => !shown(at)));
 }

@@ -26,7 +26,11 @@ const modes: { value: Mode; label: string; about: string }[] = [
     label: "Observe",
     about: "Everything is decided and shown, but nobody is refused. Blocks made by hand stay in force.",
   },
-  { value: "enforce", label: "Enforce", about: "Decisions are carried out. Single rules may still only observe." },
+  {
+    value: "enforce",
+    label: "Enforce",
+    about: "Decisions are carried out. Single rules may still only observe.",
+  },
 ];
 
 /** General configuration: whether Warder acts, whom it always lets in, whom it never does. */
@@ -44,7 +48,15 @@ export function General() {
         >
           <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
             {modes.map((m) => (
-              <Radio.Card key={m.value} value={m.value} disabled={readOnly} p="sm" radius="md" aria-label={m.label}>
+              <Radio.Card
+                key={m.value}
+                value={m.value}
+                disabled={readOnly}
+                p="sm"
+                radius="md"
+                aria-label={m.label}
+                style={{ display: "flex", alignItems: "flex-start" }}
+              >
                 <Group wrap="nowrap" align="flex-start" gap="sm">
                   <Radio.Indicator disabled={readOnly} mt={2} />
                   <div>
@@ -71,8 +83,8 @@ export function General() {
       >
         <Stack gap="xs">
           <Text size="sm" c="dimmed">
-            Never counted, never challenged, never blocked. Offices, VPNs, monitoring. Addresses that were trusted by
-            hand, with a note and an end, stand under{" "}
+            Never counted, never challenged, never blocked. Offices, VPNs, monitoring. Addresses that were
+            trusted by hand, with a note and an end, stand under{" "}
             <Anchor component={Link} to="/trusted" size="sm">
               Trusted
             </Anchor>
@@ -186,7 +198,7 @@ function Blocked() {
               variant="default"
               leftSection={<IconPlus size={14} />}
               onClick={() => {
-                setShown(draft.blocked.length + 1 > shown ? draft.blocked.length + 1 : shown);
+                setShown(Math.max(draft.blocked.length + 1, shown));
                 update((d) => ({
                   ...d,
                   blocked: [...d.blocked, { uid: uid(), ip: "", reason: "", until: null }],

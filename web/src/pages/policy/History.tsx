@@ -1,4 +1,14 @@
-import { ActionIcon, Box, Button, Group, NativeSelect, NumberInput, Stack, Switch, Text } from "@mantine/core";
+import {
+  ActionIcon,
+  Box,
+  Button,
+  Group,
+  NativeSelect,
+  NumberInput,
+  Stack,
+  Switch,
+  Text,
+} from "@mantine/core";
 import { IconPlus, IconTrash } from "@tabler/icons-react";
 import { DurationInput } from "@/components/DurationInput";
 import { Panel } from "@/components/Page";
@@ -29,8 +39,8 @@ export function History() {
     >
       <Stack gap="md">
         <Text size="sm" c="dimmed" maw={720}>
-          Looks at what an address did before, at every sign-in. If several conditions hold, the strongest answer wins:
-          block over MFA over CAPTCHA.
+          Looks at what an address did before, at every sign-in. If several conditions hold, the strongest
+          answer wins: block over MFA over CAPTCHA.
         </Text>
         <DurationInput
           label="Look back"
@@ -45,7 +55,12 @@ export function History() {
             const when = whens.find((w) => w.value === c.when);
             const once = c.when === "marked_fraudulent";
             return (
-              <Box key={c.uid} className="surface" p="sm" style={{ borderRadius: "var(--mantine-radius-md)" }}>
+              <Box
+                key={c.uid}
+                className="surface"
+                p="sm"
+                style={{ borderRadius: "var(--mantine-radius-md)" }}
+              >
                 <Group gap="sm" align="flex-start">
                   <NativeSelect
                     label="Condition"
@@ -114,7 +129,10 @@ export function History() {
             style={{ alignSelf: "flex-start" }}
             onClick={() =>
               set({
-                criteria: [...h.criteria, { uid: uid(), when: "failures", at_least: 20, action: "challenge" }],
+                criteria: [
+                  ...h.criteria,
+                  { uid: uid(), when: "failures", at_least: 20, action: "challenge" },
+                ],
               })
             }
           >

@@ -51,7 +51,13 @@ const builtIn = [
   "USER_LOGIN_SUCCESS",
   "ADMIN_LOGIN_SUCCESS",
 ];
-const own = new Set(["THRESHOLD_EXCEEDED", "IP_BLOCKED", "IP_UNBLOCKED", "SESSION_TERMINATED", "SUSPICIOUS_IP"]);
+const own = new Set([
+  "THRESHOLD_EXCEEDED",
+  "IP_BLOCKED",
+  "IP_UNBLOCKED",
+  "SESSION_TERMINATED",
+  "SUSPICIOUS_IP",
+]);
 
 /** One rule with everything that it can say. */
 export function RuleDrawer(props: {
@@ -155,7 +161,12 @@ function RuleForm({
   );
   return (
     <Stack gap="lg">
-      <Text size="sm" p="sm" bg="var(--mantine-primary-color-light)" style={{ borderRadius: "var(--mantine-radius-md)" }}>
+      <Text
+        size="sm"
+        p="sm"
+        bg="var(--mantine-primary-color-light)"
+        style={{ borderRadius: "var(--mantine-radius-md)" }}
+      >
         {sentence(rule)}.
       </Text>
       {Object.entries(rest).map(([k, v]) => (
@@ -184,7 +195,10 @@ function RuleForm({
               value={modeOf(rule)}
               onChange={(m) => onChange(withMode(rule, m as Mode))}
               disabled={readOnly}
-              data={(["off", "observe", "enforce"] as Mode[]).map((value) => ({ value, label: modeWords[value] }))}
+              data={(["off", "observe", "enforce"] as Mode[]).map((value) => ({
+                value,
+                label: modeWords[value],
+              }))}
             />
           )}
         </Labelled>
@@ -212,7 +226,10 @@ function RuleForm({
             value={rule.key}
             onChange={(e) => {
               const key = e.currentTarget.value;
-              set({ key, ...(key === "session" ? { cooling_period: 0, escalate: undefined, action: "block" } : {}) });
+              set({
+                key,
+                ...(key === "session" ? { cooling_period: 0, escalate: undefined, action: "block" } : {}),
+              });
             }}
             data={keys.map(({ value, label }) => ({ value, label }))}
             error={f("key")}
@@ -272,11 +289,7 @@ function RuleForm({
               label="Cooling period"
               value={escalates ? "escalate" : "fixed"}
               onChange={(v) =>
-                set(
-                  v === "escalate"
-                    ? { escalate: steps(rule), cooling_period: undefined }
-                    : collapse(rule),
-                )
+                set(v === "escalate" ? { escalate: steps(rule), cooling_period: undefined } : collapse(rule))
               }
             >
               <Group mt={6} gap="lg">
@@ -314,7 +327,7 @@ function RuleForm({
           data={severities.map((s) => ({ value: s, label: severityLook[s].label }))}
           error={f("severity")}
           disabled={readOnly}
-          w={200}
+          styles={{ wrapper: { maxWidth: 200 } }}
         />
       </Part>
 
@@ -360,7 +373,14 @@ function RuleForm({
 function Part({ title, children }: { title: string; children: ReactNode }) {
   return (
     <Stack gap="sm">
-      <Divider label={<Title order={3} fz="sm" c="var(--mantine-color-text)">{title}</Title>} labelPosition="left" />
+      <Divider
+        label={
+          <Title order={3} fz="sm" c="var(--mantine-color-text)">
+            {title}
+          </Title>
+        }
+        labelPosition="left"
+      />
       {children}
     </Stack>
   );
@@ -383,7 +403,8 @@ type PartProps = {
 };
 
 const usual = [900, 3600, 14400, 57600, 230400, 604800];
-const steps = (r: DraftRule) => (r.cooling_period ? [r.cooling_period, ...usual.filter((s) => s > (r.cooling_period ?? 0))] : usual);
+const steps = (r: DraftRule) =>
+  r.cooling_period ? [r.cooling_period, ...usual.filter((s) => s > (r.cooling_period ?? 0))] : usual;
 const collapse = (r: DraftRule): Partial<DraftRule> => ({
   escalate: undefined,
   cooling_period: r.cooling_period ?? r.escalate?.[0] ?? 3600,
@@ -394,10 +415,11 @@ function Escalation({ rule, set, f, disabled }: PartProps) {
   return (
     <Stack gap="xs">
       <Text size="xs" c="dimmed">
-        The step is the number of automatic blocks that ended within 7 days and that nobody lifted. The last step
-        repeats; 0 there means until lifted.
+        The step is the number of automatic blocks that ended within 7 days and that nobody lifted. The last
+        step repeats; 0 there means until lifted.
       </Text>
       {list.map((s, i) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: a step is nothing but its place
         <Group key={`${rule.uid} ${i} of ${list.length}`} gap="xs" align="flex-end" wrap="nowrap">
           <DurationInput
             label={i === 0 ? "First block" : i === list.length - 1 ? "From then on" : `Block ${i + 1}`}
@@ -479,7 +501,19 @@ function AtMost({ rule, set, f, disabled }: PartProps) {
             placeholder="Add an event"
             size="xs"
             value={null}
-            data={[...new Set([...free, ...(rule.events.some((e) => e.includes("*")) ? builtIn.filter((e) => !e.includes("*") && !entries.some(([n]) => n === e) && rule.events.some((p) => fits(p, e))) : [])])]}
+            data={[
+              ...new Set([
+                ...free,
+                ...(rule.events.some((e) => e.includes("*"))
+                  ? builtIn.filter(
+                      (e) =>
+                        !e.includes("*") &&
+                        !entries.some(([n]) => n === e) &&
+                        rule.events.some((p) => fits(p, e)),
+                    )
+                  : []),
+              ]),
+            ]}
             onChange={(name) => name && put([...entries, [name, 900]])}
             searchable
             nothingFoundMessage="No other event of this rule"

@@ -71,8 +71,9 @@ export function Rules() {
       }
     >
       <Text size="sm" c="dimmed" px="md" pb="sm" maw={760}>
-        Each rule counts events within its time range. At its threshold it acts, for its cooling period. If one event
-        brings several rules to their threshold, the strongest and longest acts; of equals, the one that stands first.
+        Each rule counts events within its time range. At its threshold it acts, for its cooling period. If
+        one event brings several rules to their threshold, the strongest and longest acts; of equals, the one
+        that stands first.
       </Text>
       {rules.length === 0 && (
         <Empty title="No rules">Nothing is counted. Add a rule, or begin with a preset.</Empty>
@@ -96,7 +97,12 @@ export function Rules() {
                     {rule.id || "(no name)"}
                   </Text>
                   {n > 0 && (
-                    <Badge color="red" variant="light" leftSection={<IconAlertTriangle size={11} />} tt="none">
+                    <Badge
+                      color="red"
+                      variant="light"
+                      leftSection={<IconAlertTriangle size={11} />}
+                      tt="none"
+                    >
                       {n === 1 ? "1 fault" : `${n} faults`}
                     </Badge>
                   )}
@@ -105,7 +111,7 @@ export function Rules() {
                   {capital(sentence(rule))}
                 </Text>
                 <Text size="xs" c="dimmed" className={`mono ${classes.events}`}>
-                  {rule.events.join("  ")}
+                  {rule.events.join(" · ")}
                 </Text>
               </UnstyledButton>
               <Box className={classes.severity} visibleFrom="md">
@@ -155,7 +161,10 @@ export function Rules() {
                     </ActionIcon>
                   </Menu.Target>
                   <Menu.Dropdown>
-                    <Menu.Item leftSection={<IconPencil size={14} />} onClick={() => change({ rule: rule.uid })}>
+                    <Menu.Item
+                      leftSection={<IconPencil size={14} />}
+                      onClick={() => change({ rule: rule.uid })}
+                    >
                       {readOnly ? "Show" : "Edit"}
                     </Menu.Item>
                     {!readOnly && (
@@ -163,12 +172,19 @@ export function Rules() {
                         <Menu.Item
                           leftSection={<IconCopy size={14} />}
                           onClick={() =>
-                            add({ ...structuredClone(rule), uid: uid(), id: freeId(`${rule.id}_copy`, rules) }, i + 1)
+                            add(
+                              { ...structuredClone(rule), uid: uid(), id: freeId(`${rule.id}_copy`, rules) },
+                              i + 1,
+                            )
                           }
                         >
                           Duplicate
                         </Menu.Item>
-                        <Menu.Item color="red" leftSection={<IconTrash size={14} />} onClick={() => remove(rule)}>
+                        <Menu.Item
+                          color="red"
+                          leftSection={<IconTrash size={14} />}
+                          onClick={() => remove(rule)}
+                        >
                           Delete
                         </Menu.Item>
                       </>

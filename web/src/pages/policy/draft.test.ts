@@ -1,5 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { type Doc, freeId, fromDocument, lines, modeOf, move, same, toDocument, withMode, withPreset } from "./draft";
+import {
+  type Doc,
+  type Draft,
+  type DraftProvider,
+  type DraftRule,
+  freeId,
+  fromDocument,
+  lines,
+  modeOf,
+  move,
+  same,
+  toDocument,
+  withMode,
+  withPreset,
+} from "./draft";
 import { merge } from "./merge";
 import { changes, sentence } from "./words";
 
@@ -21,7 +35,10 @@ const doc = (more: Partial<Doc> = {}): Doc => ({
   mode: "enforce",
   trusted: ["10.0.0.0/8"],
   blocked: [{ ip: "198.51.100.0/24", reason: "scanner", until: null }],
-  activity: { enabled: true, rules: [rule("a"), rule("b", { escalate: [900, 3600], cooling_period: undefined })] },
+  activity: {
+    enabled: true,
+    rules: [rule("a"), rule("b", { escalate: [900, 3600], cooling_period: undefined })],
+  },
   history: { enabled: true, lookback: 86400, criteria: [{ when: "failures", at_least: 20, action: "mfa" }] },
   providers: [
     {
@@ -37,16 +54,23 @@ const doc = (more: Partial<Doc> = {}): Doc => ({
   ...more,
 });
 
+const first = (d: Draft) => d.activity.rules[0] as DraftRule;
+
 describe("the draft of a policy", () => {
   it("gives the same document back", () => {
     expect(same(toDocument(fromDocument(doc())), doc())).toBe(true);
-    const least = { enabled: true, mode: "observe", activity: { enabled: true }, history: { enabled: false, lookback: 1 } };
+    const least = {
+      enabled: true,
+      mode: "observe",
+      activity: { enabled: true },
+      history: { enabled: false, lookback: 1 },
+    };
     expect(toDocument(fromDocument(least as Doc))).toEqual(least);
   });
 
   it("leaves out what is empty, so that the API names it", () => {
     const d = fromDocument(doc());
-    d.activity.rules[0].threshold = undefined;
+    first(d).threshold = undefined;
     d.trusted = " 10.0.0.0/8 \n\n192.0.2.1, 2001:db8::/32\n";
     const out = toDocument(d);
     expect(out.activity.rules?.[0]).not.toHaveProperty("threshold");
@@ -56,7 +80,7 @@ describe("the draft of a policy", () => {
 
   it("sends one kind of duration only", () => {
     const d = fromDocument(doc());
-    d.activity.rules[0].escalate = [60, 600];
+    first(d).escalate = [60, 600];
     expect(toDocument(d).activity.rules?.[0]).toMatchObject({ escalate: [60, 600] });
     expect(toDocument(d).activity.rules?.[0]).not.toHaveProperty("cooling_period");
   });
@@ -64,12 +88,15 @@ describe("the draft of a policy", () => {
   it("has three modes", () => {
     expect(modeOf({ enabled: false, mode: "enforce" })).toBe("off");
     expect(withMode({ enabled: true, mode: "enforce" }, "off")).toEqual({ enabled: false, mode: "enforce" });
-    expect(withMode({ enabled: false, mode: "enforce" }, "observe")).toEqual({ enabled: true, mode: "observe" });
+    expect(withMode({ enabled: false, mode: "enforce" }, "observe")).toEqual({
+      enabled: true,
+      mode: "observe",
+    });
   });
 
   it("takes a preset and keeps what belongs to the site", () => {
     const d = fromDocument(doc());
-    d.providers[0].enabled = true;
+    (d.providers[0] as DraftProvider).enabled = true;
     const preset = doc({ trusted: [], blocked: [], activity: { enabled: true, rules: [rule("preset")] } });
     const out = toDocument(withPreset(d, preset));
     expect(out.trusted).toEqual(["10.0.0.0/8"]);
@@ -132,14 +159,15 @@ describe("merging an edit with another's", () => {
   };
   const rules = (d: Doc) => d.activity.rules as Schemas[];
   type Schemas = NonNullable<Doc["activity"]["rules"]>[number];
+  const one = (d: Doc) => rules(d)[0] as Schemas;
 
   it("takes both if they touch different things", () => {
     const mine = edit((d) => {
-      rules(d)[0].threshold = 7;
+      one(d).threshold = 7;
       d.trusted?.push("192.0.2.1/32");
     });
     const theirs = edit((d) => {
-      rules(d)[0].time_range = 60;
+      one(d).time_range = 60;
       d.trusted?.push("192.0.2.2/32");
       rules(d).push(rule("c"));
       d.mode = "observe";
@@ -156,13 +184,13 @@ describe("merging an edit with another's", () => {
     const { doc: out, conflicts } = merge(
       doc(),
       edit((d) => {
-        rules(d)[0].threshold = 7;
+        one(d).threshold = 7;
       }),
       edit((d) => {
-        rules(d)[0].threshold = 9;
+        one(d).threshold = 9;
       }),
     );
-    expect(rules(out)[0].threshold).toBe(7);
+    expect(one(out).threshold).toBe(7);
     expect(conflicts).toEqual(["activity.rules[a].threshold"]);
   });
 
@@ -172,7 +200,7 @@ describe("merging an edit with another's", () => {
     });
     expect(rules(merge(doc(), without, doc()).doc).map((r) => r.id)).toEqual(["b"]);
     const changed = edit((d) => {
-      rules(d)[0].threshold = 9;
+      one(d).threshold = 9;
     });
     expect(merge(doc(), without, changed).conflicts).toEqual(["activity.rules[a]"]);
     const kept = merge(doc(), changed, without);
@@ -184,10 +212,14 @@ describe("merging an edit with another's", () => {
     const theirs = edit((d) => {
       rules(d).reverse();
     });
-    expect(rules(merge(doc(), edit((d) => rules(d).push(rule("c"))), theirs).doc).map((r) => r.id)).toEqual([
-      "b",
-      "a",
-      "c",
-    ]);
+    expect(
+      rules(
+        merge(
+          doc(),
+          edit((d) => rules(d).push(rule("c"))),
+          theirs,
+        ).doc,
+      ).map((r) => r.id),
+    ).toEqual(["b", "a", "c"]);
   });
 });

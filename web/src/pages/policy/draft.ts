@@ -43,7 +43,12 @@ export function fromDocument(doc: Doc): Draft {
     enabled: doc.enabled,
     mode: doc.mode,
     trusted: (doc.trusted ?? []).join("\n"),
-    blocked: (doc.blocked ?? []).map((b) => ({ uid: uid(), ip: b.ip, reason: b.reason ?? "", until: b.until })),
+    blocked: (doc.blocked ?? []).map((b) => ({
+      uid: uid(),
+      ip: b.ip,
+      reason: b.reason ?? "",
+      until: b.until,
+    })),
     activity: {
       enabled: doc.activity.enabled,
       rules: (doc.activity.rules ?? []).map((r) => ({ ...r, uid: uid() })),

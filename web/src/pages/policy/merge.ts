@@ -16,12 +16,12 @@ const isObject = (v: unknown): v is Obj => typeof v === "object" && v !== null &
 function value(base: unknown, mine: unknown, theirs: unknown, at: string, conflicts: string[]): unknown {
   if (same(mine, theirs) || same(base, theirs)) return mine;
   if (same(base, mine)) return theirs;
-  if (isObject(mine) && isObject(theirs)) return object(isObject(base) ? base : {}, mine, theirs, at, conflicts);
-  const lists = [base ?? [], mine ?? [], theirs ?? []];
-  if (lists.every(Array.isArray)) {
-    const all = lists as unknown[][];
-    const key = keyOf(all.flat());
-    if (key) return keyed(all[0], all[1], all[2], key, at, conflicts);
+  if (isObject(mine) && isObject(theirs))
+    return object(isObject(base) ? base : {}, mine, theirs, at, conflicts);
+  const [b, m, t] = [base ?? [], mine ?? [], theirs ?? []] as const;
+  if (Array.isArray(b) && Array.isArray(m) && Array.isArray(t)) {
+    const key = keyOf([...b, ...m, ...t]);
+    if (key) return keyed(b, m, t, key, at, conflicts);
   }
   conflicts.push(at);
   return mine;
@@ -34,7 +34,8 @@ function object(base: Obj, mine: Obj, theirs: Obj, at: string, conflicts: string
     if (v !== undefined) out[k] = v;
   }
   // One of the two durations only: whichever mine has.
-  if ("escalate" in out && "cooling_period" in out) delete out["escalate" in mine ? "cooling_period" : "escalate"];
+  if ("escalate" in out && "cooling_period" in out)
+    delete out["escalate" in mine ? "cooling_period" : "escalate"];
   return out;
 }
 
@@ -42,7 +43,8 @@ function object(base: Obj, mine: Obj, theirs: Obj, at: string, conflicts: string
 function keyOf(entries: unknown[]): ((x: unknown) => string) | undefined {
   if (entries.every((e) => typeof e === "string")) return (e) => e as string;
   for (const name of ["id", "name", "ip"]) {
-    if (entries.every((e) => isObject(e) && typeof e[name] === "string")) return (e) => (e as Obj)[name] as string;
+    if (entries.every((e) => isObject(e) && typeof e[name] === "string"))
+      return (e) => (e as Obj)[name] as string;
   }
   return undefined;
 }
@@ -55,7 +57,8 @@ function keyed(
   at: string,
   conflicts: string[],
 ): unknown[] {
-  const [b, m, t] = [base, mine, theirs].map((list) => new Map(list.map((x) => [key(x), x])));
+  const byKey = (list: unknown[]) => new Map(list.map((x) => [key(x), x]));
+  const [b, m, t] = [byKey(base), byKey(mine), byKey(theirs)];
   const out: unknown[] = [];
   const take = (k: string) => {
     const [was, my, their] = [b.get(k), m.get(k), t.get(k)];

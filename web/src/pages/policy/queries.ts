@@ -12,7 +12,7 @@ export function usePolicyInForce() {
       const { data: doc, response } = await api.GET("/v1/policy");
       const etag = response.headers.get("ETag") ?? "";
       return {
-        doc: doc as Doc,
+        doc: doc as unknown as Doc,
         etag,
         revision: Number(etag.replaceAll('"', "")) || 0,
         readOnly: response.headers.get("X-Warder-Read-Only") !== null,

@@ -75,16 +75,31 @@ export function changes(before: Doc, after: Doc): string[] {
   };
   say("Mode", modeWords[modeOf(before)], modeWords[modeOf(after)]);
   list(out, "Trusted addresses", before.trusted ?? [], after.trusted ?? []);
-  list(out, "Blocked addresses", (before.blocked ?? []).map((b) => b.ip), (after.blocked ?? []).map((b) => b.ip));
-  keyed(before.blocked, after.blocked, (b) => b.ip, (ip, a, b) => {
-    if (a && b && !same(a, b)) out.push(`Blocked address ${ip}: reason or end changed`);
-  });
+  list(
+    out,
+    "Blocked addresses",
+    (before.blocked ?? []).map((b) => b.ip),
+    (after.blocked ?? []).map((b) => b.ip),
+  );
+  keyed(
+    before.blocked,
+    after.blocked,
+    (b) => b.ip,
+    (ip, a, b) => {
+      if (a && b && !same(a, b)) out.push(`Blocked address ${ip}: reason or end changed`);
+    },
+  );
   say("Activity event criteria", onOff(before.activity.enabled), onOff(after.activity.enabled));
-  keyed(before.activity.rules, after.activity.rules, (r) => r.id, (id, a, b) => {
-    if (!a && b) out.push(`Rule ${id} added: ${sentence(b)}`);
-    else if (a && !b) out.push(`Rule ${id} deleted`);
-    else if (a && b) fields(out, `Rule ${id}`, ruleView(a), ruleView(b));
-  });
+  keyed(
+    before.activity.rules,
+    after.activity.rules,
+    (r) => r.id,
+    (id, a, b) => {
+      if (!a && b) out.push(`Rule ${id} added: ${sentence(b)}`);
+      else if (a && !b) out.push(`Rule ${id} deleted`);
+      else if (a && b) fields(out, `Rule ${id}`, ruleView(a), ruleView(b));
+    },
+  );
   const common = (x: Doc, y: Doc) => {
     const ids = new Set((y.activity.rules ?? []).map((r) => r.id));
     return (x.activity.rules ?? []).map((r) => r.id).filter((id) => ids.has(id));
@@ -103,11 +118,16 @@ export function changes(before: Doc, after: Doc): string[] {
     (before.history.criteria ?? []).map(criterion),
     (after.history.criteria ?? []).map(criterion),
   );
-  keyed(before.providers, after.providers, (p) => p.name, (name, a, b) => {
-    if (!a) out.push(`Provider ${name} added`);
-    else if (!b) out.push(`Provider ${name} deleted`);
-    else fields(out, `Provider ${name}`, providerView(a), providerView(b));
-  });
+  keyed(
+    before.providers,
+    after.providers,
+    (p) => p.name,
+    (name, a, b) => {
+      if (!a) out.push(`Provider ${name} added`);
+      else if (!b) out.push(`Provider ${name} deleted`);
+      else fields(out, `Provider ${name}`, providerView(a), providerView(b));
+    },
+  );
   if (!same(before.tests ?? [], after.tests ?? [])) out.push("Tests of the policy changed");
   return out;
 }

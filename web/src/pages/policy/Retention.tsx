@@ -1,0 +1,5 @@
+import { Panel } from "@/components/Page";
+
+export function Retention() {
+  return <Panel title="Retention">…</Panel>;
+}
