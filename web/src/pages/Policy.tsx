@@ -11,6 +11,7 @@ import { useSearchState } from "@/lib/search";
 import { plural } from "@/lib/words";
 import { type Edit, EditContext } from "./policy/context";
 import { type Draft, fromDocument, modeOf, same, toDocument } from "./policy/draft";
+import { FailingTests } from "./policy/FailingTests";
 import { General } from "./policy/General";
 import { History } from "./policy/History";
 import { merge } from "./policy/merge";
@@ -135,6 +136,7 @@ function Editor({ inForce }: { inForce: InForce }) {
           )}
         </Alert>
       )}
+      <FailingTests />
       <Tabs
         value={tab}
         onChange={(t) =>

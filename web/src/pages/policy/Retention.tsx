@@ -1,5 +1,18 @@
-import { Panel } from "@/components/Page";
+import { Loading, ProblemAlert } from "@/components/Feedback";
+import { RetentionSection } from "../settings/Retention";
+import { useSettings } from "../settings/useSettings";
+import { useEdit } from "./context";
+import { useMe } from "@/lib/me";
 
+/** Retention is a setting of the process, not a part of the document; people look for it here. */
 export function Retention() {
-  return <Panel title="Retention">…</Panel>;
+  const { can } = useMe();
+  const { readOnly } = useEdit();
+  const settings = useSettings();
+  if (settings.data) return <RetentionSection current={settings.data} readOnly={readOnly && !can("admin")} />;
+  return settings.error ? (
+    <ProblemAlert error={settings.error} retry={settings.refetch} />
+  ) : (
+    <Loading label="Loading the settings" />
+  );
 }

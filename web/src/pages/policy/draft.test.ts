@@ -4,6 +4,7 @@ import {
   type Draft,
   type DraftProvider,
   type DraftRule,
+  failingTests,
   freeId,
   fromDocument,
   lines,
@@ -102,7 +103,14 @@ describe("the draft of a policy", () => {
     expect(out.trusted).toEqual(["10.0.0.0/8"]);
     expect(out.blocked).toHaveLength(1);
     expect(out.activity.rules?.map((r) => r.id)).toEqual(["preset"]);
-    expect(out.providers?.[0].enabled).toBe(true);
+    expect(out.providers?.[0]?.enabled).toBe(true);
+  });
+
+  it("names the tests that fail", () => {
+    expect(failingTests({ "tests[2].events[0]": "a", "tests[2].events[1]": "b", "tests[0]": "c", mode: "d" })).toEqual([
+      { index: 0, message: "c" },
+      { index: 2, message: "a" },
+    ]);
   });
 
   it("moves and names rules", () => {

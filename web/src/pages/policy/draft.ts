@@ -1,4 +1,7 @@
 import type { Schemas } from "@/api/client";
+import { lines } from "@/lib/lines";
+
+export { lines };
 
 export type Doc = Schemas["Document"];
 export type RuleSpec = Schemas["RuleSpec"];
@@ -68,12 +71,6 @@ export const fromProvider = (p: Schemas["ProviderSpec"]): DraftProvider => ({
   uid: uid(),
   levels: (p.levels ?? []).map((l) => ({ uid: uid(), at_least: l.at_least, action: l.action as Action })),
 });
-
-export const lines = (text: string) =>
-  text
-    .split(/[\n,]+/)
-    .map((l) => l.trim())
-    .filter((l) => l !== "");
 
 /** What the API takes. Numbers that are empty are left out, so that the API
  * says what is missing and where. */
@@ -193,6 +190,16 @@ export function withPreset(draft: Draft, preset: Doc): Draft {
       ...draft.providers.filter((p) => !known.has(p.name)),
     ],
   };
+}
+
+/** Which of the policy's own tests fail, by the faults of a check. */
+export function failingTests(faults: Record<string, string>): { index: number; message: string }[] {
+  const out = new Map<number, string>();
+  for (const [at, message] of Object.entries(faults)) {
+    const n = /^tests\[(\d+)\]/.exec(at)?.[1];
+    if (n !== undefined && !out.has(Number(n))) out.set(Number(n), message);
+  }
+  return [...out].map(([index, message]) => ({ index, message })).sort((a, b) => a.index - b.index);
 }
 
 export const move = <T>(list: T[], from: number, by: number): T[] => {
