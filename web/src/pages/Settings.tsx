@@ -20,7 +20,7 @@ import { lines } from "@/lib/lines";
 import { useMe } from "@/lib/me";
 import { RetentionSection } from "./settings/Retention";
 import { FixedLabel, Section } from "./settings/Section";
-import { type Settings as Values, useSection, useSettings } from "./settings/useSettings";
+import { useSection, useSettings, type Settings as Values } from "./settings/useSettings";
 import { useTestMail } from "./settings/useTestMail";
 
 type Current = { settings: Values; etag: string };
@@ -277,7 +277,10 @@ function Public({ current, readOnly }: { current: Current; readOnly: boolean }) 
 function Sessions({ current, readOnly }: { current: Current; readOnly: boolean }) {
   const form = useSection(
     current,
-    (s) => ({ idle: s.session.idle as number | undefined, absolute: s.session.absolute as number | undefined }),
+    (s) => ({
+      idle: s.session.idle as number | undefined,
+      absolute: s.session.absolute as number | undefined,
+    }),
     (v) => ({ session: { idle: v.idle, absolute: v.absolute } }),
   );
   const { value, set, fault, fixed } = form;

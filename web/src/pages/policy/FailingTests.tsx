@@ -18,8 +18,8 @@ export function FailingTests() {
       title={`The policy no longer keeps ${plural(failing.length, "promise")} that it makes in its own tests`}
     >
       <Text size="sm">
-        Tests say what a policy is meant to do, so that a change does not break it by oversight. If the change is meant,
-        take them out; otherwise mend the change.
+        Tests say what a policy is meant to do, so that a change does not break it by oversight. If the change
+        is meant, take them out; otherwise mend the change.
       </Text>
       <List size="sm" my="xs">
         {failing.slice(0, 8).map((f) => (
@@ -43,7 +43,9 @@ export function FailingTests() {
               update((d) => ({ ...d, tests: d.tests.filter((_, i) => !out.has(i)) }));
             }}
           >
-            {failing.length === 1 ? "The change is meant: take the test out" : "The change is meant: take these tests out"}
+            {failing.length === 1
+              ? "The change is meant: take the test out"
+              : "The change is meant: take these tests out"}
           </Button>
         </Group>
       )}

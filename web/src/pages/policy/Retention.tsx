@@ -1,8 +1,8 @@
 import { Loading, ProblemAlert } from "@/components/Feedback";
+import { useMe } from "@/lib/me";
 import { RetentionSection } from "../settings/Retention";
 import { useSettings } from "../settings/useSettings";
 import { useEdit } from "./context";
-import { useMe } from "@/lib/me";
 
 /** Retention is a setting of the process, not a part of the document; people look for it here. */
 export function Retention() {

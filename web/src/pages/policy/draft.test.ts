@@ -107,7 +107,9 @@ describe("the draft of a policy", () => {
   });
 
   it("names the tests that fail", () => {
-    expect(failingTests({ "tests[2].events[0]": "a", "tests[2].events[1]": "b", "tests[0]": "c", mode: "d" })).toEqual([
+    expect(
+      failingTests({ "tests[2].events[0]": "a", "tests[2].events[1]": "b", "tests[0]": "c", mode: "d" }),
+    ).toEqual([
       { index: 0, message: "c" },
       { index: 2, message: "a" },
     ]);

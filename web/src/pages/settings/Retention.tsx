@@ -15,7 +15,10 @@ export function RetentionSection({
 }) {
   const form = useSection(
     current,
-    (s) => ({ days: s.retention.events_days as number | "", gib: round(s.retention.max_size / GiB) as number | "" }),
+    (s) => ({
+      days: s.retention.events_days as number | "",
+      gib: round(s.retention.max_size / GiB) as number | "",
+    }),
     (v) => ({
       retention: {
         ...(v.days !== "" ? { events_days: v.days } : {}),
@@ -49,7 +52,9 @@ export function RetentionSection({
           w={220}
         />
         <NumberInput
-          label={<FixedLabel label="The database grows to at most" fixed={form.fixed("retention.max_size")} />}
+          label={
+            <FixedLabel label="The database grows to at most" fixed={form.fixed("retention.max_size")} />
+          }
           suffix=" GiB"
           value={form.value.gib}
           onChange={(n) => form.set({ gib: typeof n === "number" ? n : "" })}

@@ -10,7 +10,11 @@ export function Section(props: {
   title: string;
   about?: ReactNode;
   aside?: ReactNode;
-  form: { dirty: boolean; save: { mutate: () => void; isPending: boolean; error: unknown }; reset: () => void };
+  form: {
+    dirty: boolean;
+    save: { mutate: () => void; isPending: boolean; error: unknown };
+    reset: () => void;
+  };
   /** The API found faults that no field shows. */
   faultsElsewhere?: boolean;
   children: ReactNode;
@@ -34,7 +38,8 @@ export function Section(props: {
           {props.children}
           {save.error instanceof Problem && save.error.status === 412 ? (
             <Text size="sm" c="var(--mantine-color-error)" role="alert">
-              Somebody else changed the settings meanwhile. What you wrote is still here: look at it and save again.
+              Somebody else changed the settings meanwhile. What you wrote is still here: look at it and save
+              again.
             </Text>
           ) : (
             !shown && <ProblemAlert error={save.error} />

@@ -51,7 +51,8 @@ export function useSection<T extends object>(
       notifyDone("Saved.");
     },
     onError: (e) => {
-      if (e instanceof Problem && e.status === 412) void queries.invalidateQueries({ queryKey: ["settings"] });
+      if (e instanceof Problem && e.status === 412)
+        void queries.invalidateQueries({ queryKey: ["settings"] });
     },
   });
   const faults: Faults = faultsOf(save.error);

@@ -20,7 +20,11 @@ export function useTestMail() {
       role="status"
       color={failed > 0 ? "red" : "warder"}
       variant="light"
-      title={failed > 0 ? `${failed} of ${plural(items.length, "test mail")} failed` : `Sent to ${plural(items.length, "recipient")}`}
+      title={
+        failed > 0
+          ? `${failed} of ${plural(items.length, "test mail")} failed`
+          : `Sent to ${plural(items.length, "recipient")}`
+      }
       withCloseButton
       closeButtonLabel="Close"
       onClose={test.reset}
