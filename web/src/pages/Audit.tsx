@@ -1,4 +1,4 @@
-import { Alert, Button, Drawer, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Drawer, Group, Stack, Text, TextInput, UnstyledButton } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { IconShieldCheck, IconShieldX, IconX } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
@@ -178,19 +178,14 @@ function From({ from }: { from?: string }) {
 /** A value that the list can be filtered by. */
 function Value(props: { value: string; shown: string; set: (v: string) => void }) {
   return (
-    <Button
-      variant="transparent"
-      size="compact-sm"
-      color="inherit"
-      px={0}
-      fw={400}
-      h="auto"
-      styles={{ label: { whiteSpace: "normal", textAlign: "left", overflowWrap: "anywhere" } }}
+    <UnstyledButton
+      className="breakable"
+      fz="sm"
       title={`Only ${props.shown}`}
       onClick={() => props.set(props.value)}
     >
       {props.shown}
-    </Button>
+    </UnstyledButton>
   );
 }
 

@@ -53,7 +53,7 @@ export function RetentionSection({
         />
         <NumberInput
           label={
-            <FixedLabel label="The database grows to at most" fixed={form.fixed("retention.max_size")} />
+            <FixedLabel label="Database, at most" fixed={form.fixed("retention.max_size")} />
           }
           suffix=" GiB"
           value={form.value.gib}
