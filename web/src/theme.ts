@@ -1,6 +1,8 @@
 import {
+  Alert,
   type CSSVariablesResolver,
   createTheme,
+  Drawer,
   type MantineColorsTuple,
   Modal,
   Table,
@@ -21,6 +23,9 @@ const warder: MantineColorsTuple = [
   "#054c3e",
 ];
 
+// What lies above a page has the colour of a panel, not of the page.
+const raised = { content: { background: "var(--surface)" }, header: { background: "var(--surface)" } };
+
 export const theme = createTheme({
   colors: { warder },
   primaryColor: "warder",
@@ -32,7 +37,12 @@ export const theme = createTheme({
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace',
   headings: { fontWeight: "650" },
   components: {
-    Modal: Modal.extend({ defaultProps: { centered: true, overlayProps: { backgroundOpacity: 0.45 } } }),
+    Alert: Alert.extend({ styles: { title: { color: "var(--mantine-color-text)" } } }),
+    Drawer: Drawer.extend({ styles: raised }),
+    Modal: Modal.extend({
+      defaultProps: { centered: true, overlayProps: { backgroundOpacity: 0.45 } },
+      styles: { ...raised, title: { fontWeight: 650, fontSize: "var(--mantine-font-size-lg)" } },
+    }),
     Tooltip: Tooltip.extend({
       defaultProps: {
         events: { hover: true, focus: true, touch: true },

@@ -52,9 +52,7 @@ export function RetentionSection({
           w={220}
         />
         <NumberInput
-          label={
-            <FixedLabel label="Database, at most" fixed={form.fixed("retention.max_size")} />
-          }
+          label={<FixedLabel label="Database, at most" fixed={form.fixed("retention.max_size")} />}
           suffix=" GiB"
           value={form.value.gib}
           onChange={(n) => form.set({ gib: typeof n === "number" ? n : "" })}
