@@ -21,7 +21,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+	"unicode"
 
 	"github.com/warderhq/warder/internal/guard"
 )
@@ -80,18 +82,42 @@ type Options struct {
 	DashboardURL string
 	// OnHealth, if set, is told when a reason begins and when it ends.
 	OnHealth func(reason string, bad bool)
-	Logger   *slog.Logger // nil: nobody is told
+	// OnDelivery, if set, keeps what became of each mail. A repeat of an ID is
+	// another try of the same mail.
+	OnDelivery func(ctx context.Context, d Delivery) error
+	Logger     *slog.Logger // nil: nobody is told
+}
+
+// States of a Delivery.
+const (
+	Sent     = "sent"     // the server took it
+	Deferred = "deferred" // not yet; it is tried again
+	Failed   = "failed"   // given up
+	Written  = "file"     // to a file
+)
+
+// Delivery is one try to send a mail.
+type Delivery struct {
+	ID      string
+	Time    time.Time
+	To      string
+	Subject string // empty: it was not written yet
+	Kind    string // alert, digest, system, test
+	Alerts  int
+	State   string
+	Answer  string // the server's, or the file
 }
 
 // Sender delivers alerts.
 type Sender struct {
-	opts    Options
-	from    mail.Address
-	out     transport
-	wake    chan struct{}
-	written bool // mails are written to files
+	opts Options
+	wake chan struct{}
+
+	mu   sync.Mutex
+	next *way // what SetSMTP was told last; taken over by the next round
 
 	// What follows belongs to Run.
+	way
 	loaded  bool
 	own     ownState
 	boxes   map[string]*mailbox
@@ -99,6 +125,13 @@ type Sender struct {
 	outage  outage
 	health  map[string]bool
 	skipped map[string]bool // invalid recipients that were logged
+}
+
+// way is how mails leave.
+type way struct {
+	from    mail.Address
+	out     transport
+	written bool // mails are written to files
 }
 
 // transport takes mails: an SMTP server, or a directory.
@@ -143,20 +176,56 @@ func New(opts Options) (*Sender, error) {
 		opts: opts, wake: make(chan struct{}, 1), boxes: map[string]*mailbox{},
 		health: map[string]bool{}, skipped: map[string]bool{},
 	}
-	from, err := sender(opts.SMTP.From)
+	w, err := s.through(opts.SMTP)
 	if err != nil {
 		return nil, err
 	}
-	s.from = *from
-	if opts.SMTP.Host == "" {
-		if opts.Dir == "" {
+	s.way = *w
+	return s, nil
+}
+
+// through is the way of a mail server, or of files if none is named.
+func (s *Sender) through(conf SMTP) (*way, error) {
+	from, err := sender(conf.From)
+	if err != nil {
+		return nil, err
+	}
+	if conf.Host == "" {
+		if s.opts.Dir == "" {
 			return nil, errors.New("alert: neither an SMTP host nor a directory for mails is set")
 		}
-		s.out, s.written = &files{dir: opts.Dir, keep: keepFiles, log: opts.Logger}, true
-		return s, nil
+		return &way{from: *from, out: &files{dir: s.opts.Dir, keep: keepFiles, log: s.opts.Logger}, written: true}, nil
 	}
-	s.out, err = newSMTP(opts.SMTP, opts.Dial)
-	return s, err
+	out, err := newSMTP(conf, s.opts.Dial)
+	if err != nil {
+		return nil, err
+	}
+	return &way{from: *from, out: out}, nil
+}
+
+// SetSMTP makes mails leave another way from the next one on.
+func (s *Sender) SetSMTP(conf SMTP) error {
+	w, err := s.through(conf)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.next = w
+	s.mu.Unlock()
+	s.Notify()
+	return nil
+}
+
+// latest is the way that mails leave from now on.
+func (s *Sender) latest() *way {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != nil {
+		return s.next
+	}
+	w := s.way
+	s.next = &w
+	return s.next
 }
 
 // sender reads the configured sender address, or makes one up.
@@ -242,16 +311,30 @@ func (s *Sender) SendTest(ctx context.Context, to string) (transcript string, er
 	now := time.Now()
 	d := &digest{count: 1, first: now}
 	d.details = append(d.details, &guard.Alert{Kind: guard.AlertTest, Time: now, Text: "This mail was asked for by hand. If you can read it, alerts of Warder reach you."})
-	m, err := s.compose(d, Recipient{Address: to}, fmt.Sprintf("test-%d", now.UnixNano()))
+	w := s.latest()
+	m, err := s.compose(d, Recipient{Address: to}, w.from, fmt.Sprintf("test-%d", now.UnixNano()))
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if t, ok := s.out.(*smtpServer); ok {
+	transcript, err = s.try(ctx, w, m)
+	log := Delivery{ID: m.id, Time: now, To: to, Subject: subject(d), Kind: guard.AlertTest, Alerts: 0, State: Sent, Answer: lastLine(transcript)}
+	switch {
+	case err != nil:
+		log.State, log.Answer = Failed, err.Error()
+	case w.written:
+		log.State, log.Answer = Written, m.path
+	}
+	s.note(context.WithoutCancel(ctx), log)
+	return transcript, err
+}
+
+func (s *Sender) try(ctx context.Context, w *way, m *message) (transcript string, err error) {
+	if t, ok := w.out.(*smtpServer); ok {
 		return t.test(ctx, m)
 	}
-	out, err := s.out.open(ctx)
+	out, err := w.out.open(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -260,4 +343,38 @@ func (s *Sender) SendTest(ctx context.Context, to string) (transcript string, er
 		return "", err
 	}
 	return "No SMTP host is configured. Written to " + m.path + "\n", nil
+}
+
+// lastLine is the last line of a transcript that says something.
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// note keeps what became of a mail.
+func (s *Sender) note(ctx context.Context, d Delivery) {
+	if s.opts.OnDelivery == nil {
+		return
+	}
+	d.Answer = oneLine(d.Answer)
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
+	defer cancel()
+	if err := s.opts.OnDelivery(ctx, d); err != nil {
+		s.opts.Logger.Warn("delivery not noted", "recipient", d.To, "error", err)
+	}
+}
+
+// oneLine is what others wrote, fit for a line of a list.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > maxAnswerBytes {
+		s = strings.ToValidUTF8(s[:maxAnswerBytes], "") + "..."
+	}
+	return s
 }

@@ -186,7 +186,7 @@ func write(t *testing.T, o Options, alerts ...*guard.Alert) parsed {
 	for _, a := range alerts {
 		d.add(a)
 	}
-	m, err := s.compose(d, Recipient{Address: "olga@example.org"}, "seed")
+	m, err := s.compose(d, Recipient{Address: "olga@example.org"}, s.from, "seed")
 	if err != nil {
 		t.Fatal(err)
 	}

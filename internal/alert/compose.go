@@ -83,7 +83,7 @@ type evidence struct{ Time, Name, Account, Endpoint, Reason string }
 
 // compose writes the mail. seed makes its Message-ID: the same seed gives the
 // same mail again.
-func (s *Sender) compose(d *digest, to Recipient, seed string) (*message, error) {
+func (s *Sender) compose(d *digest, to Recipient, from mail.Address, seed string) (*message, error) {
 	p := s.page(d)
 	var text, html bytes.Buffer
 	if err := textMail.Execute(&text, p); err != nil {
@@ -95,9 +95,9 @@ func (s *Sender) compose(d *digest, to Recipient, seed string) (*message, error)
 	sum := sha256.Sum256([]byte(seed))
 	m := &message{
 		Msg: gomail.NewMsg(gomail.WithNoDefaultUserAgent()), to: to.Address, at: d.first,
-		id: hex.EncodeToString(sum[:16]) + s.from.Address[strings.LastIndexByte(s.from.Address, '@'):],
+		id: hex.EncodeToString(sum[:16]) + from.Address[strings.LastIndexByte(from.Address, '@'):],
 	}
-	m.FromMailAddress(&s.from)
+	m.FromMailAddress(&from)
 	m.ToMailAddress(&mail.Address{Name: phrase(to.Name), Address: to.Address})
 	m.Subject(subject(d))
 	m.SetDateWithValue(time.Now())
@@ -113,8 +113,8 @@ func (s *Sender) compose(d *digest, to Recipient, seed string) (*message, error)
 func subject(d *digest) string {
 	if d.count == 1 && len(d.details) == 1 {
 		a := d.details[0]
-		if laneOf(a) == laneSystem {
-			return "[Warder] " + attackOf(a)
+		if laneOf(a) == laneSystem || a.Kind == guard.AlertThreshold {
+			return "[Warder] " + capital(attackOf(a))
 		}
 		s := "[Warder] " + capital(attackOf(a))
 		if ip, ok := address(a); ok {
@@ -177,7 +177,7 @@ func (s *Sender) detail(a *guard.Alert) detail {
 	v := detail{
 		Attack: attackOf(a), Reference: reference(a), Time: a.Time.UTC().Format("2006-01-02 15:04:05 UTC"), Clear: longTime(a.Time),
 		Account: tame(a.Account, maxField), Realm: tame(a.Realm, maxField), Rule: tame(a.Rule, maxField),
-		Done: act.long, Text: tame(a.Text, maxText), Attacks: laneOf(a) == laneAttack,
+		Done: act.long, Text: tame(a.Text, maxText), Attacks: a.Kind == guard.AlertCrossing || a.Kind == "",
 	}
 	v.Title = capital(v.Attack)
 	ip, hasIP := address(a)

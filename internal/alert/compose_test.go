@@ -276,7 +276,7 @@ func TestRecipientsNameIsHarmless(t *testing.T) {
 	d := &digest{}
 	d.add(attack(1))
 	for _, name := range payloads {
-		m, err := s.compose(d, Recipient{Address: olga, Name: name}, "seed")
+		m, err := s.compose(d, Recipient{Address: olga, Name: name}, s.from, "seed")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func FuzzCompose(f *testing.F) {
 		for range 7 {
 			d.add(hostile(text))
 		}
-		m, err := s.compose(d, Recipient{Address: olga, Name: text}, text)
+		m, err := s.compose(d, Recipient{Address: olga, Name: text}, s.from, text)
 		if err != nil {
 			t.Fatal(err)
 		}

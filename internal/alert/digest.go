@@ -17,6 +17,7 @@ const (
 type digestKey struct {
 	lane      string
 	after, to int64
+	filter    string // of the recipient
 }
 
 // digest is what one mail tells: a few alerts in full, more in one line each,
@@ -61,7 +62,7 @@ func (d *digest) add(a *guard.Alert) {
 }
 
 // collect reads the alerts of one mail.
-func (s *Sender) collect(ctx context.Context, k digestKey) (*digest, error) {
+func (s *Sender) collect(ctx context.Context, k digestKey, r *Recipient) (*digest, error) {
 	d := &digest{}
 	for after := k.after; after < k.to; {
 		page, err := s.read(ctx, after)
@@ -73,7 +74,7 @@ func (s *Sender) collect(ctx context.Context, k digestKey) (*digest, error) {
 				return d, nil
 			}
 			after = q.Seq
-			if laneOf(q.Alert) == k.lane {
+			if laneOf(q.Alert) == k.lane && r.wants(q.Alert) {
 				d.add(q.Alert)
 			}
 		}

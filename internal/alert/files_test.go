@@ -78,7 +78,7 @@ func TestNewestFilesAreKept(t *testing.T) {
 		d := &digest{}
 		d.add(a)
 		for range 2 { // the same mail again replaces itself
-			m, err := s.compose(d, Recipient{Address: olga}, fmt.Sprint(i))
+			m, err := s.compose(d, Recipient{Address: olga}, s.from, fmt.Sprint(i))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -207,6 +207,16 @@ func (r *Recipient) wants(a *guard.Alert) bool {
 	return len(p.Realms) == 0 || slices.Contains(p.Realms, a.Realm)
 }
 
+// filter names what wants goes by: recipients with the same get the same mails.
+func (r *Recipient) filter() string {
+	p := r.prefs()
+	own := ""
+	if len(p.Thresholds) > 0 || !p.Mail {
+		own = strings.ToLower(r.Address)
+	}
+	return fmt.Sprintf("%t %t %v %q %q %s", r.Always, p.Mail, p.Severities, p.Rules, p.Realms, own)
+}
+
 // prefs are those chosen, or the defaults.
 func (r *Recipient) prefs() *Preferences {
 	if r.Prefs == nil {

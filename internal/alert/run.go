@@ -2,6 +2,8 @@ package alert
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,6 +72,7 @@ func (s *Sender) wait(ctx context.Context, next time.Time) bool {
 func (s *Sender) round(ctx context.Context) (next time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundWait)
 	defer cancel()
+	s.turn()
 	if !s.loaded {
 		if err := s.load(ctx); err != nil {
 			return next, err
@@ -96,6 +99,18 @@ func (s *Sender) round(ctx context.Context) (next time.Time, err error) {
 	return next, nil
 }
 
+// turn takes over a new way that mails leave.
+func (s *Sender) turn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil || s.next.out == s.out {
+		return
+	}
+	s.way = *s.next
+	s.outage = outage{}
+	s.setHealth(Unconfigured, s.written)
+}
+
 // load reads how far the sender got before.
 func (s *Sender) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
@@ -118,8 +133,8 @@ func (s *Sender) load(ctx context.Context) error {
 			continue
 		}
 		for _, name := range lanes {
-			if b.Lanes[name] == nil {
-				b.Lanes[name] = &lane{}
+			if b.Lanes[name] == nil { // a lane that is new has nothing to catch up with
+				b.Lanes[name] = &lane{After: s.own.Head}
 			}
 		}
 		b.dirty = false
@@ -273,7 +288,7 @@ func (s *Sender) deliver(ctx context.Context, people map[string]Recipient) (next
 				continue
 			}
 			now := time.Now()
-			at := b.due(l, s.written, now)
+			at := b.due(l, name, people[key], s.written, now)
 			if s.outage.next.After(at) {
 				at = s.outage.next
 			}
@@ -285,6 +300,9 @@ func (s *Sender) deliver(ctx context.Context, people map[string]Recipient) (next
 				opened, err := s.out.open(ctx)
 				if err != nil {
 					s.down(err)
+					s.note(ctx, Delivery{
+						ID: deliveryID(key, name, l), Time: now, To: people[key].Address, Kind: kindOf(name, 1), State: Deferred, Answer: err.Error(),
+					})
 					soonest(s.outage.next)
 					continue
 				}
@@ -295,7 +313,10 @@ func (s *Sender) deliver(ctx context.Context, people map[string]Recipient) (next
 					return next
 				}
 				if r, ok := errors.AsType[*refusal](err); ok {
-					s.refused(l, r, key)
+					id := deliveryID(key, name, l)
+					if s.refused(l, r, key) {
+						s.note(ctx, Delivery{ID: id, Time: now, To: people[key].Address, Kind: kindOf(name, 1), State: Failed, Answer: r.Error()})
+					}
 					b.dirty = true
 				} else {
 					out.close()
@@ -308,7 +329,7 @@ func (s *Sender) deliver(ctx context.Context, people map[string]Recipient) (next
 			if l.Sending != nil {
 				soonest(later(l.Sending.Next, s.outage.next))
 			} else if s.own.Latest[name] > l.After {
-				soonest(b.due(l, s.written, now))
+				soonest(b.due(l, name, people[key], s.written, now))
 			}
 		}
 	}
@@ -331,11 +352,11 @@ func (s *Sender) sendLane(ctx context.Context, out delivery, to Recipient, key, 
 		b.dirty = true
 		s.saveBox(ctx, key, b)
 	}
-	k := digestKey{name, l.After, l.Sending.To}
+	k := digestKey{name, l.After, l.Sending.To, to.filter()}
 	d := digests[k]
 	if d == nil {
 		var err error
-		if d, err = s.collect(ctx, k); err != nil {
+		if d, err = s.collect(ctx, k, &to); err != nil {
 			// The store, not the mail server: the next round tries again.
 			s.opts.Logger.Warn("alerts not read", "error", err)
 			l.Sending.Next = time.Now().Add(pollEvery)
@@ -343,28 +364,55 @@ func (s *Sender) sendLane(ctx context.Context, out delivery, to Recipient, key, 
 		}
 		digests[k] = d
 	}
-	if d.count == 0 { // retention was faster
-		l.After, l.Sending, b.dirty = l.Sending.To, nil, true
+	if d.count == 0 { // nothing that the recipient asked for, or retention was faster
+		l.After, l.Sending, l.Since, b.dirty = l.Sending.To, nil, time.Time{}, true
 		return nil
 	}
 	l.Sending.Count = d.count
 	told := *d
 	told.missed = l.Missed
-	m, err := s.compose(&told, to, fmt.Sprintf("%s %s %s %d", key, name, d.id, l.Sending.To))
+	m, err := s.compose(&told, to, s.from, fmt.Sprintf("%s %s %s %d", key, name, d.id, l.Sending.To))
 	if err != nil {
 		return &refusal{code: 554, err: err}
 	}
+	log := Delivery{
+		ID: deliveryID(key, name, l), Time: time.Now(), To: to.Address, Subject: subject(d), Kind: kindOf(name, d.count),
+		Alerts: d.count, State: Sent,
+	}
 	if err := out.send(ctx, m); err != nil {
+		log.State, log.Answer = Deferred, err.Error()
+		s.note(ctx, log)
 		return err
 	}
+	if log.Answer = m.ServerResponse(); s.written {
+		log.State, log.Answer = Written, m.path
+	}
+	s.note(ctx, log)
 	b.delivered(l, d.first, time.Now())
 	s.saveBox(ctx, key, b)
 	s.opts.Logger.Info("alert mailed", "recipient", key, "alerts", d.count, "message_id", m.id, "file", m.path)
 	return nil
 }
 
-// refused plans the next try of a mail that the server did not take.
-func (s *Sender) refused(l *lane, r *refusal, key string) {
+// deliveryID names the next mail of a lane, whatever it will hold.
+func deliveryID(key, name string, l *lane) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", key, name, l.After))
+	return hex.EncodeToString(sum[:16])
+}
+
+func kindOf(lane string, n int) string {
+	switch {
+	case lane == laneSystem:
+		return "system"
+	case n > 1:
+		return "digest"
+	}
+	return "alert"
+}
+
+// refused plans the next try of a mail that the server did not take, and
+// reports whether there is none.
+func (s *Sender) refused(l *lane, r *refusal, key string) (givenUp bool) {
 	s.outage = outage{} // it answers
 	l.Sending.Tries++
 	now := time.Now()
@@ -373,8 +421,10 @@ func (s *Sender) refused(l *lane, r *refusal, key string) {
 	if r.code >= 500 && l.Sending.Tries > 1 && now.Sub(l.Sending.Since) > giveUpAfter {
 		s.opts.Logger.Error("alert mail given up", "recipient", key, "error", r.err)
 		l.Missed += l.Sending.Count
-		l.After, l.Sending = l.Sending.To, nil
+		l.After, l.Sending, l.Since = l.Sending.To, nil, time.Time{}
+		return true
 	}
+	return false
 }
 
 // down plans the next try after the server could not be reached.

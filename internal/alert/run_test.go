@@ -240,18 +240,18 @@ func TestAtMostTenMailsAnHour(t *testing.T) {
 	b := newMailbox(0)
 	l := b.Lanes[laneAttack]
 	for i := range perHour {
-		if at := b.due(l, true, now); at.After(now) {
+		if at := b.due(l, laneAttack, Recipient{}, true, now); at.After(now) {
 			t.Fatalf("mail %d must wait until %s", i, at)
 		}
 		l.Sending = &sending{To: int64(i)}
 		b.delivered(l, now, now)
 		now = now.Add(time.Minute)
 	}
-	if at := b.due(l, true, now); at.Sub(now) != 50*time.Minute {
+	if at := b.due(l, laneAttack, Recipient{}, true, now); at.Sub(now) != 50*time.Minute {
 		t.Errorf("the eleventh mail waits %s", at.Sub(now))
 	}
 	other := b.Lanes[laneSystem]
-	if at := b.due(other, true, now); at.Sub(now) != 50*time.Minute {
+	if at := b.due(other, laneSystem, Recipient{}, true, now); at.Sub(now) != 50*time.Minute {
 		t.Errorf("the other lane is not limited: %s", at.Sub(now))
 	}
 	if b.forget(now.Add(2 * time.Hour)); len(b.Sent) != 0 {

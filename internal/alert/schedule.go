@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
 )
 
@@ -20,15 +21,21 @@ const (
 const (
 	laneAttack = "attack"
 	laneSystem = "system"
+	laneMinor  = "minor" // what an operator asked to be told of besides
 )
 
-var lanes = []string{laneAttack, laneSystem}
+var lanes = []string{laneAttack, laneSystem, laneMinor}
 
 func laneOf(a *guard.Alert) string {
-	if a.Kind == guard.AlertCrossing || a.Kind == "" {
-		return laneAttack
+	switch {
+	case a.Kind == guard.AlertThreshold:
+		return laneMinor
+	case a.Kind != guard.AlertCrossing && a.Kind != "":
+		return laneSystem
+	case a.Severity < warder.Critical:
+		return laneMinor
 	}
-	return laneSystem
+	return laneAttack
 }
 
 // ownState is what the sender keeps for itself: the highest alert it has seen,
@@ -47,7 +54,8 @@ type mailbox struct {
 
 // lane is one queue of one recipient.
 type lane struct {
-	After   int64     `json:"after"` // alerts up to here are delivered
+	After   int64     `json:"after"`          // alerts up to here are delivered
+	Since   time.Time `json:"since,omitzero"` // when something was first found waiting
 	Last    time.Time `json:"last,omitzero"`
 	Step    int       `json:"step,omitempty"`   // mails of this burst: 0, 1, 2 or more
 	Missed  int       `json:"missed,omitempty"` // alerts that were given up, to be told of
@@ -74,10 +82,19 @@ func newMailbox(after int64) *mailbox {
 
 // due is when a lane's next mail may leave, given that it has alerts waiting.
 // In files nobody is disturbed, so only the hourly limit holds there.
-func (b *mailbox) due(l *lane, files bool, now time.Time) time.Time {
+func (b *mailbox) due(l *lane, name string, r Recipient, files bool, now time.Time) time.Time {
 	b.forget(now)
 	at := time.Time{}
+	prefs := r.prefs()
+	free := files || r.Always && name != laneMinor
+	if l.Since.IsZero() {
+		l.Since, b.dirty = now, true
+	}
 	switch {
+	case !free && prefs.Digest == Hourly:
+		at = l.Since.Truncate(time.Hour).Add(time.Hour)
+	case !free && prefs.Digest == Daily:
+		at = morning(l.Since, prefs.Quiet)
 	case files || l.Step == 0:
 	case l.Step == 1:
 		at = l.Last.Add(digestFirst)
@@ -92,7 +109,28 @@ func (b *mailbox) due(l *lane, files bool, now time.Time) time.Time {
 	if l.Sending != nil && l.Sending.Next.After(at) {
 		at = l.Sending.Next
 	}
+	if !free {
+		at = prefs.Quiet.ends(later(at, now))
+	}
 	return at
+}
+
+// digestHour is when daily mails leave.
+const digestHour = 8
+
+// morning is the next time for a daily mail, in the zone of the quiet hours.
+func morning(t time.Time, q *Quiet) time.Time {
+	zone := time.UTC
+	if q != nil {
+		if z, err := time.LoadLocation(q.TimeZone); err == nil {
+			zone = z
+		}
+	}
+	y, m, d := t.In(zone).Date()
+	if at := time.Date(y, m, d, digestHour, 0, 0, 0, zone); at.After(t) {
+		return at
+	}
+	return time.Date(y, m, d+1, digestHour, 0, 0, 0, zone)
 }
 
 // forget drops what is older than an hour, and moves times that a wrong clock
@@ -112,6 +150,9 @@ func (b *mailbox) forget(now time.Time) {
 		if l.Last.After(now) {
 			l.Last = now
 		}
+		if l.Since.After(now) {
+			l.Since = now
+		}
 		if l.Sending != nil && l.Sending.Next.After(now.Add(2*retryMost)) {
 			l.Sending.Next = now
 		}
@@ -125,7 +166,7 @@ func (b *mailbox) delivered(l *lane, first, now time.Time) {
 	} else {
 		l.Step = 2
 	}
-	l.After, l.Sending, l.Missed, l.Last = l.Sending.To, nil, 0, now
+	l.After, l.Sending, l.Missed, l.Last, l.Since = l.Sending.To, nil, 0, now, time.Time{}
 	b.Sent = append(b.Sent, now)
 	b.dirty = true
 }

@@ -39,6 +39,9 @@ var titles = map[string]string{
 // attackOf says in words what kind of attack an alert tells of. Events that are
 // not Warder's own words are not repeated.
 func attackOf(a *guard.Alert) string {
+	if a.Kind == guard.AlertThreshold {
+		return "your own threshold was reached"
+	}
 	if laneOf(a) == laneSystem {
 		if t := titles[a.Kind]; t != "" {
 			return t
@@ -98,7 +101,7 @@ func attackOf(a *guard.Alert) string {
 type done struct{ kind, short, long string }
 
 func doneOf(a *guard.Alert) done {
-	if laneOf(a) == laneSystem {
+	if laneOf(a) == laneSystem || a.Kind == guard.AlertThreshold {
 		return done{"told of", "-", ""}
 	}
 	b := a.Block

@@ -74,7 +74,7 @@ func (g *Guard) cross(j *judgement, f *inForce, c *policy.Crossing, rec *Record)
 	}
 	audit.After = mustJSON(crossingAudit(c, block))
 	rec.Audit = append(rec.Audit, audit)
-	if c.Alert {
+	if c.Alert || !c.Observed && g.mailed.Load()&(1<<c.Rule.Severity) != 0 {
 		rec.Alerts = append(rec.Alerts, g.alertOf(j, c, block, out))
 	}
 	return out

@@ -170,6 +170,29 @@ func (g *Guard) watch(now time.Time) {
 	}
 }
 
+// AlertOn makes crossings of rules of these severities alerts as well. Critical
+// ones always are.
+func (g *Guard) AlertOn(severities []warder.Severity) {
+	var mask uint32
+	for _, s := range severities {
+		mask |= 1 << s
+	}
+	g.mailed.Store(mask)
+}
+
+// ProtectAlso makes prefixes self-protected, or no longer so: the trusted
+// proxies, when they are changed while Warder runs.
+func (g *Guard) ProtectAlso(before, now []netip.Prefix) {
+	for _, p := range before {
+		if !slices.Contains(now, p) {
+			g.protected.Delete(p)
+		}
+	}
+	for _, p := range now {
+		g.protected.Set(p, time.Time{})
+	}
+}
+
 // ProtectAddress makes the address key of a signed-in administrator
 // self-protected until the given time.
 func (g *Guard) ProtectAddress(ip netip.Addr, until time.Time) {

@@ -32,6 +32,7 @@ type Guard struct {
 	onPolicy  func(*policy.Policy)
 
 	force      atomic.Pointer[inForce]
+	mailed     atomic.Uint32 // severities of crossings that make alerts, as bits; see AlertOn
 	blocks     *blockTable
 	demands    *demandTable
 	trusted    prefix.Table[[]Trusted]

@@ -345,6 +345,7 @@ const (
 	AlertBlastRadius  = "blast_radius"
 	AlertCountersFull = "counters_full"
 	AlertTest         = "test"
+	AlertThreshold    = "threshold" // one operator's own
 )
 
 // Alert is something that the administrators are told. It is written in the
