@@ -8,16 +8,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/warderhq/warder/internal/alert"
 	"github.com/warderhq/warder/internal/api"
-	"github.com/warderhq/warder/internal/clientip"
 	"github.com/warderhq/warder/internal/config"
 	"github.com/warderhq/warder/internal/counter"
 	"github.com/warderhq/warder/internal/guard"
@@ -59,6 +58,7 @@ type App struct {
 	api    *api.Server
 	policy *policyFile
 	people *operator.People
+	live   live
 
 	tcp    net.Listener // nil: Local
 	socket net.Listener
@@ -115,10 +115,19 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	}
 	a.closer.add("database", a.db.Close)
 
+	a.live.choices = make(chan struct{}, 1)
+	base, readOnly := settingsOf(cfg)
+	settings, err := api.NewSettings(ctx, api.SettingsOptions{
+		Store: a.db, Secret: secrets.settings, Base: base, ReadOnly: readOnly, Apply: a.apply,
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := settings.Current()
 	client, err := outbound.New(outbound.Options{
 		AllowPrivate: cfg.Outbound.AllowPrivate,
-		Deny:         cfg.TrustedProxies,
-		SMTPHosts:    hosts(cfg.SMTP.Host),
+		Deny:         proxiesOf(&now),
+		SMTPHosts:    hosts(now.SMTP.Host),
 		UserAgent:    "warder/" + opts.Version,
 	})
 	if err != nil {
@@ -129,24 +138,20 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read preset classic: %w", err)
 	}
-	proxies, err := clientip.New(clientip.Options{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
-	if err != nil {
-		return nil, fmt.Errorf("trusted_proxies: %w", err)
-	}
-	protected, err := selfProtected(cfg)
-	if err != nil {
+	if a.live.base, err = selfProtected(cfg); err != nil {
 		return nil, err
 	}
+	a.live.outbound, a.live.publicURL = client, now.PublicURL
 	a.feeds = newFeeds(client, a.dir.file(providerDir), a.log.With("part", "feed"))
 	a.guard, err = guard.New(guard.Options{
 		Journal:      a.db,
 		Counters:     counter.New(counter.Options{Bytes: cfg.Limits.Counters, Secret: secrets.counters}),
 		Logger:       a.log.With("part", "guard"),
 		Secret:       secrets.tokens,
-		Protected:    protected,
+		Protected:    slices.Concat(a.live.base, proxiesOf(&now)),
 		Preset:       preset,
 		OnPolicy:     func(*policy.Policy) { a.feeds.notify() },
-		PublicURL:    cfg.PublicURL,
+		PublicURL:    now.PublicURL,
 		KnownBytes:   knownBytes,
 		SessionBytes: sessionBytes,
 	})
@@ -165,12 +170,14 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the operators: %w", err)
 	}
+	a.people.LimitSessions(time.Duration(now.Session.Idle)*time.Second, time.Duration(now.Session.Absolute)*time.Second)
 	a.sender, err = alert.New(alert.Options{
 		Outbox:       outbox{a.db},
-		SMTP:         smtpOf(cfg.SMTP),
+		SMTP:         smtpOf(&now),
+		OnDelivery:   a.deliver,
 		Dial:         client.DialSMTP,
 		Dir:          a.MailDir(),
-		Recipients:   recipients(a.people, cfg.SMTP.To),
+		Recipients:   a.mailed(a.people),
 		DashboardURL: a.URL(),
 		OnHealth:     func(reason string, bad bool) { a.guard.Degrade(reason, mailRemedies[reason], bad) },
 		Logger:       a.log.With("part", "alert"),
@@ -199,10 +206,12 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		People:     a.people,
 		Challenges: puzzles,
 		Providers:  a.feeds,
-		Alerts:     a.sender,
+		Alerts:     mailer{a.sender, a.live.choices},
+		Settings:   settings,
+		Secret:     secrets.reports,
 		Logger:     a.log.With("part", "api"),
 		Version:    opts.Version,
-		ClientAddr: a.callers(proxies),
+		ClientAddr: a.callers(),
 		MaxBody:    cfg.Limits.Body,
 		MaxBatch:   cfg.Limits.Batch,
 		Ready:      a.ready.Load,
@@ -317,6 +326,8 @@ type secrets struct {
 	tokens    []byte // signs attempts and clearances
 	counters  []byte // keys the digests of the counters
 	operators []byte // seals what operators sign in with
+	settings  []byte // seals the passwords among the settings
+	reports   []byte // signs reports
 	audit     []byte
 }
 
@@ -335,6 +346,12 @@ func (d *dataDir) secrets() (s secrets, err error) {
 		return s, err
 	}
 	if s.tokens, err = hkdf.Key(sha256.New, root, nil, "warder tokens", keyBytes); err != nil {
+		return s, fmt.Errorf("derive key: %w", err)
+	}
+	if s.settings, err = hkdf.Key(sha256.New, root, nil, "warder settings", keyBytes); err != nil {
+		return s, fmt.Errorf("derive key: %w", err)
+	}
+	if s.reports, err = hkdf.Key(sha256.New, root, nil, "warder reports", keyBytes); err != nil {
 		return s, fmt.Errorf("derive key: %w", err)
 	}
 	if s.counters, err = hkdf.Key(sha256.New, root, nil, "warder counters", keyBytes); err != nil {
@@ -363,7 +380,8 @@ func remedy(err error, dir string) error {
 }
 
 // selfProtected are the prefixes that no rule may block: loopback, the
-// addresses of this machine, its proxies, and what the configuration names.
+// addresses of this machine, and what the configuration names. Its proxies are
+// added apart: they may change.
 func selfProtected(cfg *config.Config) ([]netip.Prefix, error) {
 	var list []netip.Prefix
 	if cfg.ProtectLoopback {
@@ -381,19 +399,7 @@ func selfProtected(cfg *config.Config) ([]netip.Prefix, error) {
 		ip := p.Addr().Unmap().WithZone("")
 		list = append(list, netip.PrefixFrom(ip, ip.BitLen()))
 	}
-	list = append(list, cfg.TrustedProxies...)
 	return append(list, cfg.NeverBlock...), nil
-}
-
-// callers finds the address of whoever calls the API, past trusted proxies.
-func (a *App) callers(proxies *clientip.Resolver) func(*http.Request) netip.Addr {
-	return func(r *http.Request) netip.Addr {
-		c := proxies.Client(r.RemoteAddr, r.Header)
-		if c.UntrustedForwarder && c.Peer.IsValid() {
-			a.guard.NoteUntrustedForwarder(c.Peer)
-		}
-		return c.Addr
-	}
 }
 
 func hosts(host string) []string {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/policy"
-	"github.com/warderhq/warder/internal/store"
 )
 
 // How long a shutdown may take: requests under way get graceTime to end by
@@ -54,6 +53,8 @@ func (a *App) Run(ctx context.Context) error {
 	if !a.opts.Local {
 		run("alerts", a.sender.Run)
 		run("wake the alert sender", a.wakeSender)
+		run("own thresholds", a.watchThresholds)
+		run("conditions", a.noteConditions)
 		run("providers", a.feeds.Run)
 		run("retention", a.retain)
 		run("memory", tuneGC)
@@ -209,13 +210,12 @@ func (a *App) wakeSender(ctx context.Context) error {
 	}
 }
 
-// retain deletes what is older or larger than the configuration allows.
+// retain deletes what is older or larger than the settings allow.
 func (a *App) retain(ctx context.Context) error {
-	limits := store.Retention{EventsDays: a.opts.Config.Retention.EventsDays, MaxSize: a.opts.Config.Retention.MaxSize}
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
 	for {
-		kept, err := a.db.Retain(ctx, time.Now(), limits)
+		kept, err := a.db.Retain(ctx, time.Now(), a.live.retention())
 		if ctx.Err() != nil {
 			return nil
 		}

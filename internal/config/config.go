@@ -30,6 +30,10 @@ type Config struct {
 	Limits          Limits
 	Log             Log
 
+	// Set names the settings that the file, the environment or the command line
+	// gave a value, such as smtp.host, sorted.
+	Set []string
+
 	// Ignored are the WARDER_ variables of the environment that name no
 	// setting, sorted. They are no fault, because orchestrators set such
 	// variables of their own (WARDER_SERVICE_HOST), but worth a line in the log.

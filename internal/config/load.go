@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ func Load(path string, env []string, flags map[string]string) (*Config, error) {
 	if err := l.faults.Err(); err != nil {
 		return nil, err
 	}
+	l.config.Set = slices.Sorted(maps.Keys(l.origin))
 	return l.config, nil
 }
 

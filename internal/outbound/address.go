@@ -64,7 +64,7 @@ func (c *Client) check(a netip.Addr) error {
 	if !public(a) {
 		return fmt.Errorf("%w: %s is not a public address", ErrRefused, a)
 	}
-	if contains(c.opts.Deny, a) {
+	if contains(c.live.Load().deny, a) {
 		return fmt.Errorf("%w: %s belongs to this installation", ErrRefused, a)
 	}
 	own, err := c.opts.Interfaces()

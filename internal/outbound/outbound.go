@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -70,9 +71,15 @@ type Options struct {
 // Client opens connections to checked addresses only. It is safe for
 // concurrent use.
 type Client struct {
-	opts  Options
+	opts Options
+	live atomic.Pointer[allowed]
+	http *httpClient
+}
+
+// allowed is what Allow may change.
+type allowed struct {
 	hosts []string // SMTPHosts in one spelling
-	http  *httpClient
+	deny  []netip.Prefix
 }
 
 // New checks the options and makes a Client.
@@ -103,11 +110,20 @@ func New(opts Options) (*Client, error) {
 		}
 	}
 	c := &Client{opts: opts}
-	for _, h := range opts.SMTPHosts {
-		c.hosts = append(c.hosts, foldHost(h))
-	}
+	c.Allow(opts.SMTPHosts, opts.Deny)
 	c.http = newHTTP(c)
 	return c, nil
+}
+
+// Allow replaces SMTPHosts and Deny for connections that are made from now on.
+// It is for settings that an administrator changes: a mail server is named by
+// whoever may change the policy, and relays usually are private.
+func (c *Client) Allow(smtpHosts []string, deny []netip.Prefix) {
+	a := &allowed{deny: slices.Clone(deny)}
+	for _, h := range smtpHosts {
+		a.hosts = append(a.hosts, foldHost(h))
+	}
+	c.live.Store(a)
 }
 
 // DialSMTP connects to a mail server, given as host:port. Hosts that the
@@ -120,7 +136,7 @@ func (c *Client) DialSMTP(ctx context.Context, network, address string) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("%w: mail server must be host:port", ErrRefused)
 	}
-	named := slices.Contains(c.hosts, foldHost(host))
+	named := slices.Contains(c.live.Load().hosts, foldHost(host))
 	return c.dial(ctx, host, port, func(a netip.Addr) error {
 		if named {
 			return c.checkNamed(a)
