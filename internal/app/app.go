@@ -221,9 +221,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
 	}
-	if err := a.openGate(cfg, a.api, proxies); err != nil {
-		return nil, err
-	}
+	a.openGate(a.api)
 	return a, nil
 }
 

@@ -25,7 +25,8 @@ import (
 // live is what settings change while the instance runs. Before the parts exist
 // it only keeps the values that they are made with.
 type live struct {
-	proxies atomic.Pointer[clientip.Resolver]
+	proxies resolver // whom to believe by address
+	keyed   resolver // whom to believe behind a proxy that sends an API key
 	values  atomic.Pointer[api.Values]
 	choices chan struct{} // operators chose anew what they are told of
 
@@ -33,6 +34,22 @@ type live struct {
 	publicURL string         // that the engine was made with
 	outbound  *outbound.Client
 }
+
+// resolver finds clients by the settings in force.
+type resolver struct {
+	now atomic.Pointer[clientip.Resolver]
+}
+
+// Client implements gate.Clients.
+func (r *resolver) Client(remote string, h http.Header) clientip.Client {
+	return r.now.Load().Client(remote, h)
+}
+
+// Trusts implements gate.Clients.
+func (r *resolver) Trusts(a netip.Addr) bool { return r.now.Load().Trusts(a) }
+
+// Header implements gate.Clients.
+func (r *resolver) Header() string { return r.now.Load().Header() }
 
 // settingsOf are the values that the configuration gives, and the names of
 // those that it sets itself and that are therefore read-only.
@@ -83,13 +100,18 @@ func (a *App) apply(v api.Values) (restart []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	keyed, err := clientip.New(clientip.Options{Trusted: proxiesOf(&v), Header: v.ClientIPHeader, TrustUnix: true})
+	if err != nil {
+		return nil, err
+	}
 	old := a.live.values.Load()
 	if a.sender != nil && old.SMTP != v.SMTP {
 		if err := a.sender.SetSMTP(smtpOf(&v)); err != nil {
 			return nil, warder.Fault{Location: "body.smtp", Message: strings.TrimPrefix(err.Error(), "alert: ")}
 		}
 	}
-	a.live.proxies.Store(proxies)
+	a.live.proxies.now.Store(proxies)
+	a.live.keyed.now.Store(keyed)
 	a.live.values.Store(&v)
 	if a.live.outbound != nil {
 		a.live.outbound.Allow(hosts(v.SMTP.Host), proxiesOf(&v))
@@ -131,7 +153,7 @@ func (l *live) retention() store.Retention {
 // callers finds the address of whoever calls the API, past trusted proxies.
 func (a *App) callers() func(*http.Request) netip.Addr {
 	return func(r *http.Request) netip.Addr {
-		c := a.live.proxies.Load().Client(r.RemoteAddr, r.Header)
+		c := a.live.proxies.Client(r.RemoteAddr, r.Header)
 		if c.UntrustedForwarder && c.Peer.IsValid() {
 			a.guard.NoteUntrustedForwarder(c.Peer)
 		}

@@ -39,14 +39,22 @@ type Checker interface {
 	Check(app *guard.App, q *guard.Query) warder.Decision
 }
 
+// Clients finds who sent a request; *clientip.Resolver does. What it believes
+// may change between two requests.
+type Clients interface {
+	Client(remote string, h http.Header) clientip.Client
+	Trusts(a netip.Addr) bool
+	Header() string
+}
+
 // ForwardOptions are what Forward is made of. Checker and Proxies are required.
 type ForwardOptions struct {
 	Checker Checker
 	// Proxies are believed without a key, by their address.
-	Proxies *clientip.Resolver
+	Proxies Clients
 	// Keyed finds clients behind a proxy that proves itself by an API key; it
 	// must believe Unix sockets. Nil: there are no keys.
-	Keyed *clientip.Resolver
+	Keyed Clients
 	// Key returns the application whose key of scope check a request carries;
 	// nil: none.
 	Key func(*http.Request) *guard.App
