@@ -119,8 +119,8 @@ type Server struct {
 
 	settings *Settings
 	cspLog   rate
-	forward *gate.Forward // nil: none
-	denied  gate.Denied
+	forward  *gate.Forward // nil: none
+	denied   gate.Denied
 
 	previewing chan struct{} // held by the preview under way
 }
