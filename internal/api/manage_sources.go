@@ -20,11 +20,11 @@ type AddressView struct {
 	IP         string          `json:"ip"`
 	FirstSeen  time.Time       `json:"first_seen"`
 	LastSeen   time.Time       `json:"last_seen"`
-	Events     int64           `json:"events"`
+	EventCount int64           `json:"events"`
 	Completed  int64           `json:"completed" doc:"Sign-ins completed."`
 	Bad        int64           `json:"bad" doc:"Events of severity warning and above."`
 	Worst      warder.Severity `json:"worst"`
-	Blocks     int64           `json:"blocks_ever"`
+	BlockCount int64           `json:"blocks_ever"`
 	Account    string          `json:"last_account,omitempty"`
 	Realm      string          `json:"last_realm,omitempty"`
 	Event      string          `json:"last_event,omitempty"`
@@ -37,8 +37,8 @@ type AddressView struct {
 
 func newAddressView(a *store.Address) AddressView {
 	return AddressView{
-		IP: prefixText(a.IP), FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(), Events: a.Events,
-		Completed: a.Completed, Bad: a.Bad, Worst: a.Worst, Blocks: a.Blocks, Account: a.Account, Realm: a.Realm,
+		IP: prefixText(a.IP), FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(), EventCount: a.Events,
+		Completed: a.Completed, Bad: a.Bad, Worst: a.Worst, BlockCount: a.Blocks, Account: a.Account, Realm: a.Realm,
 		Event: a.Event, Suspicious: a.Suspicious, Fraudulent: a.Fraudulent, Note: a.Note, MarkedBy: a.MarkedBy,
 		MarkedAt: maybe(a.MarkedAt),
 	}
@@ -50,7 +50,7 @@ type AccountView struct {
 	Realm      string    `json:"realm,omitempty"`
 	FirstSeen  time.Time `json:"first_seen"`
 	LastSeen   time.Time `json:"last_seen"`
-	Events     int64     `json:"events"`
+	EventCount int64     `json:"events"`
 	Completed  int64     `json:"completed"`
 	Bad        int64     `json:"bad"`
 	IP         string    `json:"last_ip,omitempty"`
@@ -60,7 +60,7 @@ type AccountView struct {
 
 func newAccountView(a *store.Account) AccountView {
 	return AccountView{
-		Account: a.Account, Realm: a.Realm, FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(), Events: a.Events,
+		Account: a.Account, Realm: a.Realm, FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(), EventCount: a.Events,
 		Completed: a.Completed, Bad: a.Bad, IP: prefixText(a.IP), Event: a.Event, Suspicious: a.Suspicious,
 	}
 }
