@@ -3,11 +3,11 @@ import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 
 /** An address or prefix; a single address leads to its page. */
-export function AddressLink({ ip }: { ip?: string }) {
+export function AddressLink({ ip, label }: { ip?: string; label?: string }) {
   if (!ip) return <Text size="sm">–</Text>;
   return (
     <Anchor component={Link} to="/addresses/$ip" params={{ ip } as never} size="sm" className="mono">
-      {ip}
+      {label ?? ip}
     </Anchor>
   );
 }

@@ -14,7 +14,7 @@ export function Page(props: { title: string; about?: ReactNode; actions?: ReactN
             {props.title}
           </Title>
           {props.about && (
-            <Text c="dimmed" size="sm" maw={720}>
+            <Text component="div" c="dimmed" size="sm" maw={720}>
               {props.about}
             </Text>
           )}

@@ -1,5 +1,199 @@
-import { Page } from "@/components/Page";
+import { Badge, Group, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
+import { useDebouncedCallback } from "@mantine/hooks";
+import { IconFlag, IconNetwork, IconSearch } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import { api, data, type Schemas } from "@/api/client";
+import { BlockState } from "@/components/BlockState";
+import { type Column, DataTable } from "@/components/DataTable";
+import { EventName } from "@/components/EventName";
+import { Empty } from "@/components/Feedback";
+import { AccountLink, AddressLink } from "@/components/Links";
+import { Page, Panel } from "@/components/Page";
+import { RowActions } from "@/components/RowActions";
+import { SeverityBadge } from "@/components/Severity";
+import { When } from "@/components/When";
+import { parseAddress } from "@/lib/address";
+import type { Block } from "@/lib/blocks";
+import { addressOf, covers } from "@/lib/ip";
+import { useParts } from "@/lib/list";
+import { useSearchState } from "@/lib/search";
 
+type Address = Schemas["AddressView"];
+
+/** Addresses that did something suspicious, each with why. */
 export default function Addresses() {
-  return <Page title="Addresses">Not built yet.</Page>;
+  const [search, change] = useSearchState();
+  const navigate = useNavigate();
+  const all = search.which === "all";
+  const ip = typeof search.ip === "string" ? search.ip : "";
+  const list = useParts<Address>(["ips", "list", all, ip], (cursor) =>
+    data(
+      api.GET("/v1/ips", {
+        params: { query: { suspicious: !all, ip: ip || undefined, cursor, limit: 50 } },
+      }),
+    ),
+  );
+  // The blocks that stand, to show beside each address what is in force.
+  const blocks = useQuery({
+    queryKey: ["blocks", "standing"],
+    queryFn: () =>
+      data<Schemas["ItemsBlockView"]>(
+        api.GET("/v1/blocks", { params: { query: { state: "active", limit: 500 } } }),
+      ),
+  });
+  const standing = (blocks.data?.items ?? []).filter((b) => b.ip && !b.account && !b.session);
+  const blockOf = (a: Address) =>
+    standing.find((b) => b.ip === a.ip) ?? standing.find((b) => covers(b.ip ?? "", a.ip));
+  return (
+    <Page
+      title="Addresses"
+      about={
+        all
+          ? "Every address that Warder has seen, last seen first."
+          : "Addresses that did something suspicious: failures, crossed thresholds, refused requests. Last seen first."
+      }
+    >
+      <Stack gap="sm">
+        <Group gap="xs">
+          <SegmentedControl
+            size="xs"
+            aria-label="Which addresses"
+            value={all ? "all" : "suspicious"}
+            onChange={(v) => change({ which: v === "all" ? "all" : undefined })}
+            data={[
+              { value: "suspicious", label: "Suspicious" },
+              { value: "all", label: "All" },
+            ]}
+          />
+          <AddressSearch value={ip} set={(v) => change({ ip: v || undefined })} />
+        </Group>
+        <Panel pad={false}>
+          <DataTable
+            label="addresses"
+            columns={columns(blockOf)}
+            rows={list.rows}
+            id={(a) => a.ip}
+            error={list.error}
+            retry={list.retry}
+            more={list.more}
+            loadingMore={list.loadingMore}
+            minWidth={900}
+            onOpen={(a) => void navigate({ to: "/addresses/$ip", params: { ip: addressOf(a.ip) } as never })}
+            empty={
+              <Empty icon={<IconNetwork />} title={ip ? "No such address" : "No suspicious addresses"}>
+                {ip
+                  ? all
+                    ? "Nothing was ever seen of it."
+                    : "It did nothing suspicious. Look under All."
+                  : "As soon as an address fails to sign in or is refused, it stands here with why."}
+              </Empty>
+            }
+          />
+        </Panel>
+      </Stack>
+    </Page>
+  );
+}
+
+function AddressSearch({ value, set }: { value: string; set: (v: string) => void }) {
+  const [typed, setTyped] = useState<string>();
+  const bad = typed !== undefined && typed.trim() !== "" && !parseAddress(typed);
+  const later = useDebouncedCallback((v: string) => {
+    const t = v.trim();
+    if (t !== "" && !parseAddress(t)) return;
+    set(t);
+    setTyped(undefined);
+  }, 400);
+  return (
+    <TextInput
+      size="xs"
+      w={{ base: "100%", xs: 260 }}
+      aria-label="Address or prefix"
+      placeholder="Address or prefix, as 203.0.113.0/24"
+      leftSection={<IconSearch size={14} />}
+      value={typed ?? value}
+      error={bad ? "No address and no prefix yet" : undefined}
+      onChange={(e) => {
+        setTyped(e.currentTarget.value);
+        later(e.currentTarget.value);
+      }}
+    />
+  );
+}
+
+function columns(blockOf: (a: Address) => Block | undefined): Column<Address>[] {
+  return [
+    {
+      key: "ip",
+      title: "Address",
+      width: 200,
+      cell: (a) => (
+        <Group gap={6}>
+          <AddressLink ip={addressOf(a.ip)} label={a.ip} />
+          {a.fraudulent && (
+            <Badge size="xs" color="red" variant="light" tt="none" leftSection={<IconFlag size={10} />}>
+              fraudulent
+            </Badge>
+          )}
+        </Group>
+      ),
+    },
+    {
+      key: "worst",
+      title: "Worst",
+      width: 110,
+      cell: (a) => <SeverityBadge severity={a.worst} />,
+    },
+    {
+      key: "why",
+      title: "Why",
+      cell: (a) => (
+        <Stack gap={0}>
+          <Text size="sm">
+            {[
+              a.bad > 0 && `${a.bad.toLocaleString("en")} suspicious ${a.bad === 1 ? "event" : "events"}`,
+              a.blocks_ever > 0 && `blocked ${a.blocks_ever === 1 ? "once" : `${a.blocks_ever} times`}`,
+              a.fraudulent && "marked as fraudulent",
+            ]
+              .filter(Boolean)
+              .join(", ") || (a.last_event === "IP_BLOCKED" ? "blocked by a person" : "nothing suspicious")}
+          </Text>
+          <EventName name={a.last_event} dim />
+        </Stack>
+      ),
+    },
+    {
+      key: "account",
+      title: "Last account",
+      wide: true,
+      cell: (a) => <AccountLink account={a.last_account} realm={a.last_realm} />,
+    },
+    {
+      key: "now",
+      title: "Now",
+      width: 130,
+      cell: (a) => {
+        const b = blockOf(a);
+        return b ? (
+          <BlockState block={b} />
+        ) : (
+          <Text size="sm" c="dimmed">
+            not blocked
+          </Text>
+        );
+      },
+    },
+    { key: "last", title: "Last seen", width: 140, cell: (a) => <When at={a.last_seen} /> },
+    {
+      key: "actions",
+      title: <span className="visually-hidden">Actions</span>,
+      width: 50,
+      cell: (a) => {
+        const b = blockOf(a);
+        return <RowActions ip={a.ip} block={b?.ip === a.ip ? b : undefined} />;
+      },
+    },
+  ];
 }

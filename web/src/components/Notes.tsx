@@ -1,0 +1,86 @@
+import { Box, Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, data, type Schemas } from "@/api/client";
+import { useMe } from "@/lib/me";
+import { actor } from "@/lib/report";
+import { Loading, ProblemAlert } from "./Feedback";
+import { When } from "./When";
+
+/** What people wrote down about something: ip:203.0.113.7, account:alice,
+ * block:<id>, event:<id>. Analysts and above may write. */
+export function Notes({ on, about }: { on: string; about: string }) {
+  const queries = useQueryClient();
+  const { can } = useMe();
+  const [text, setText] = useState("");
+  const notes = useQuery({
+    queryKey: ["notes", on],
+    queryFn: () =>
+      data<Schemas["ItemsNote"]>(api.GET("/v1/notes", { params: { query: { on, limit: 100 } } })),
+  });
+  const refresh = () => queries.invalidateQueries({ queryKey: ["notes"] });
+  const add = useMutation({
+    mutationFn: () => data(api.POST("/v1/notes", { body: { on, text: text.trim() } })),
+    onSuccess: async () => {
+      setText("");
+      await refresh();
+    },
+  });
+  if (notes.error && !notes.data)
+    return <ProblemAlert error={notes.error} retry={() => void notes.refetch()} />;
+  if (!notes.data) return <Loading label="Loading notes" />;
+  const items = notes.data.items ?? [];
+  return (
+    <Stack gap="sm">
+      {items.length === 0 && !can("analyst") && (
+        <Text size="sm" c="dimmed">
+          Nobody wrote anything down about {about}.
+        </Text>
+      )}
+      {items.map((n) => (
+        <Box key={n.id}>
+          <Text size="sm" className="breakable" style={{ whiteSpace: "pre-wrap" }}>
+            {n.text}
+          </Text>
+          <Group gap={6} mt={2}>
+            <Text size="xs" c="dimmed" className="breakable">
+              {actor(n.by)}
+            </Text>
+            <When at={n.time} dim />
+          </Group>
+        </Box>
+      ))}
+      {can("analyst") && (
+        <form
+          onSubmit={(e) => {
+            e.preventDefault();
+            if (text.trim()) add.mutate();
+          }}
+        >
+          <Stack gap="xs">
+            <Textarea
+              aria-label={`Note on ${about}`}
+              placeholder="Write down what others should know"
+              autosize
+              minRows={2}
+              maxLength={2000}
+              value={text}
+              onChange={(e) => setText(e.currentTarget.value)}
+              onKeyDown={(e) => {
+                if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) e.currentTarget.form?.requestSubmit();
+              }}
+            />
+            <ProblemAlert error={add.error} />
+            {text.trim() !== "" && (
+              <Group justify="flex-end">
+                <Button size="xs" type="submit" loading={add.isPending}>
+                  Add note
+                </Button>
+              </Group>
+            )}
+          </Stack>
+        </form>
+      )}
+    </Stack>
+  );
+}
