@@ -5,7 +5,7 @@ import type { Schemas } from "@/api/client";
 import { Strip } from "@/charts/Strip";
 import type { useActivity } from "@/lib/profile";
 import { tally } from "@/lib/tally";
-import { EventName } from "./EventName";
+import { EventName } from "./EventParts";
 import { Empty, Loading, ProblemAlert } from "./Feedback";
 import { AccountLink, AddressLink } from "./Links";
 import { SeverityBadge, SeverityMark } from "./Severity";

@@ -1,7 +1,8 @@
 import { Group, Stack, Text } from "@mantine/core";
 import { IconBan, IconCircleCheck, IconClockOff, IconEye, IconLockOpen } from "@tabler/icons-react";
 import type { Block } from "@/lib/blocks";
-import { actor, remaining, verdicts } from "@/lib/report";
+import { remaining, verdicts } from "@/lib/report";
+import { person } from "@/lib/words";
 
 const looks = {
   active: { icon: IconBan, color: "var(--severity-critical-text)", label: "Active" },
@@ -15,7 +16,7 @@ export function BlockState({ block, detail = true }: { block: Block; detail?: bo
   const look = looks[block.state as keyof typeof looks] ?? looks.expired;
   const below =
     block.state === "lifted"
-      ? `as ${verdicts[block.verdict ?? ""] ?? block.verdict} by ${actor(block.lifted_by)}`
+      ? `as ${verdicts[block.verdict ?? ""] ?? block.verdict} by ${person(block.lifted_by)}`
       : block.state === "active"
         ? remaining(block)
         : block.state === "observed"
@@ -45,7 +46,7 @@ export function Reviewed({ block }: { block: Block }) {
     <Group gap={4} wrap="nowrap">
       <IconCircleCheck size={14} color="var(--state-good)" aria-hidden />
       <Text size="xs" c="dimmed" className="breakable">
-        reviewed by {actor(block.reviewed_by)}
+        reviewed by {person(block.reviewed_by)}
       </Text>
     </Group>
   );

@@ -1,4 +1,5 @@
 import { Group, Stack, Text } from "@mantine/core";
+import { Fragment } from "react";
 import type { Schemas } from "@/api/client";
 import { AccountLink } from "./Links";
 
@@ -69,11 +70,23 @@ export function DecisionWord({ action }: { action?: string }) {
   );
 }
 
-/** The name of an event: the word that policies and filters know it by. */
-export function EventName({ name }: { name: string }) {
+/** The name of an event: the word that policies and filters know it by. It may
+ * break after each "_". */
+export function EventName({ name, dim = false }: { name?: string; dim?: boolean }) {
+  if (!name) return <Text size="sm">–</Text>;
   return (
-    <Text span size="xs" className="mono breakable" fw={500}>
-      {name}
+    <Text span size="xs" className="mono breakable" fw={dim ? 400 : 500} c={dim ? "dimmed" : undefined}>
+      {name.split("_").map((part, i, all) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: the parts never change their order
+        <Fragment key={i}>
+          {part}
+          {i < all.length - 1 && (
+            <>
+              _<wbr />
+            </>
+          )}
+        </Fragment>
+      ))}
     </Text>
   );
 }

@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { useMe } from "@/lib/me";
-import { actor } from "@/lib/report";
+import { person } from "@/lib/words";
 import { Loading, ProblemAlert } from "./Feedback";
 import { When } from "./When";
 
@@ -44,7 +44,7 @@ export function Notes({ on, about }: { on: string; about: string }) {
           </Text>
           <Group gap={6} mt={2}>
             <Text size="xs" c="dimmed" className="breakable">
-              {actor(n.by)}
+              {person(n.by)}
             </Text>
             <When at={n.time} dim />
           </Group>

@@ -20,7 +20,7 @@ export function useActivity(of: Filters | Record<string, string | undefined>, ra
   const events = useQuery({
     queryKey: ["events", "latest", of, span],
     queryFn: () =>
-      data<Schemas["ItemsEventView"]>(
+      data<Schemas["EventList"]>(
         api.GET("/v1/events", { params: { query: { ...of, ...span, limit: 500 } as never } }),
       ),
   });

@@ -57,9 +57,6 @@ export const sources: Record<string, string> = {
   import: "Import",
 };
 
-/** Who did something, without the kind of actor in front of the name. */
-export const actor = (by?: string) => (by ?? "").replace(/^operator:/, "").replace(/^key:/, "key ");
-
 /** What the bulk lift of the API can select by; the rest of the list's filter has no counterpart. */
 export type LiftFilter = Schemas["LiftFilter"];
 

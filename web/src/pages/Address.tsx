@@ -33,10 +33,11 @@ import { Counters, Why } from "@/components/Why";
 import { addressOf, covers } from "@/lib/ip";
 import { useMe } from "@/lib/me";
 import { useActivity } from "@/lib/profile";
-import { actor, crossing, remaining } from "@/lib/report";
+import { crossing, remaining } from "@/lib/report";
 import { useFilters } from "@/lib/search";
 import type { Span } from "@/lib/time";
 import { removeTrust } from "@/lib/trust";
+import { person } from "@/lib/words";
 
 type Profile = Schemas["AddressProfile"];
 
@@ -180,7 +181,7 @@ export default function Address() {
               <>
                 {b.source === "rule"
                   ? `Rule ${b.rule}: ${crossing(b)}${b.event ? `, ${b.event}` : ""}`
-                  : `${actor(b.by)}: ${b.reason || "no reason given"}`}
+                  : `${person(b.by)}: ${b.reason || "no reason given"}`}
                 . Refused {b.hits.toLocaleString("en")} {b.hits === 1 ? "time" : "times"}
                 {b.last_hit && (
                   <>
@@ -211,7 +212,7 @@ export default function Address() {
             why={
               <>
                 {trust.note ? `${trust.note}. ` : ""}
-                {trust.read_only ? "The policy says so. " : trust.by ? `By ${actor(trust.by)}. ` : ""}
+                {trust.read_only ? "The policy says so. " : trust.by ? `By ${person(trust.by)}. ` : ""}
                 {trust.until && (
                   <>
                     Ends <When at={trust.until} dim />.{" "}
@@ -236,7 +237,7 @@ export default function Address() {
         {p.fraudulent && p.marked_by && (
           <Band
             tone="hint"
-            says={`Marked as fraudulent by ${actor(p.marked_by)}.`}
+            says={`Marked as fraudulent by ${person(p.marked_by)}.`}
             why={p.note || undefined}
           />
         )}

@@ -7,7 +7,7 @@ import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { BlockState } from "@/components/BlockState";
 import { type Column, DataTable } from "@/components/DataTable";
-import { EventName } from "@/components/EventName";
+import { EventName } from "@/components/EventParts";
 import { Empty } from "@/components/Feedback";
 import { AccountLink, AddressLink } from "@/components/Links";
 import { Page, Panel } from "@/components/Page";

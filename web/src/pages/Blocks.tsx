@@ -7,7 +7,7 @@ import { api, data, type Schemas } from "@/api/client";
 import { openBlockDialog } from "@/components/BlockDialog";
 import { BlockState, Reviewed } from "@/components/BlockState";
 import { type Column, DataTable } from "@/components/DataTable";
-import { EventName } from "@/components/EventName";
+import { EventName } from "@/components/EventParts";
 import { ExportMenu } from "@/components/ExportMenu";
 import { Empty, notifyProblem } from "@/components/Feedback";
 import { AccountLink, AddressLink } from "@/components/Links";
@@ -115,7 +115,7 @@ export default function Blocks() {
       about="The report of suspicious addresses: who was blocked, from when to when, why, and who lifted it."
       actions={
         <>
-          <ExportMenu of="blocks" query={query} />
+          <ExportMenu what="blocks" query={query} size="sm" />
           {can("admin") && (
             <>
               <Button variant="default" leftSection={<IconUpload size={16} />} onClick={openImport}>

@@ -10,8 +10,8 @@ import { openTrustDialog } from "@/components/TrustDialog";
 import { When } from "@/components/When";
 import { addressOf, hasPage } from "@/lib/ip";
 import { useMe } from "@/lib/me";
-import { actor } from "@/lib/report";
 import { removeTrust } from "@/lib/trust";
+import { person } from "@/lib/words";
 
 type Entry = Schemas["TrustedView"];
 
@@ -56,7 +56,7 @@ export default function Trusted() {
           </Badge>
         ) : (
           <Text size="sm" className="breakable">
-            {actor(t.by) || "–"}
+            {person(t.by) || "–"}
           </Text>
         ),
     },

@@ -14,7 +14,8 @@ import { When } from "@/components/When";
 import type { Block } from "@/lib/blocks";
 import { addressOf, hasPage } from "@/lib/ip";
 import { useMe } from "@/lib/me";
-import { actor, crossing, endOf, sources } from "@/lib/report";
+import { crossing, endOf, sources } from "@/lib/report";
+import { person } from "@/lib/words";
 import { ReviewButton } from "./Review";
 
 /** Everything about one block, beside the list it stands in. */
@@ -103,7 +104,7 @@ export function BlockDetail({ block: b, bare = false }: { block: Block; bare?: b
             b.state === "active" || b.state === "observed" ? "Ends" : "Ended",
             end ? <When key="e" at={end} exactly /> : "when lifted",
           ],
-          ["Came from", `${sources[b.source] ?? b.source}${b.by ? `, ${actor(b.by)}` : ""}`],
+          ["Came from", `${sources[b.source] ?? b.source}${b.by ? `, ${person(b.by)}` : ""}`],
           ["Refused", b.hits.toLocaleString("en")],
           ["Last refused", <When key="l" at={b.last_hit} />],
           ["Good accounts, 14 days", b.good_accounts_14d.toLocaleString("en")],
@@ -132,7 +133,7 @@ export function BlockDetail({ block: b, bare = false }: { block: Block; bare?: b
       {b.state === "lifted" && (
         <Section title="Lifted">
           <Text size="sm" className="breakable">
-            {b.verdict === "error" ? "As a mistake" : "As resolved"} by {actor(b.lifted_by)}
+            {b.verdict === "error" ? "As a mistake" : "As resolved"} by {person(b.lifted_by)}
             {b.lift_reason ? `: ${b.lift_reason}` : "."}
           </Text>
           <When at={b.lifted_at} exactly />
