@@ -1,0 +1,107 @@
+// What an administrator does about it, and what stays.
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { endBrowser, nothing, profile, watched } from "./browser";
+import { setUp, signIn } from "./owner";
+import { seed } from "./seed";
+import { Warder } from "./warder";
+
+let warder: Warder;
+let context: BrowserContext;
+let page: Page;
+beforeAll(async () => {
+  warder = await new Warder().start();
+  await seed(warder);
+  context = await profile();
+  await setUp(warder, context);
+  page = await watched(context, warder.url);
+});
+afterAll(async () => {
+  await endBrowser();
+  await warder.end();
+});
+
+const check = async (ip: string) => (await warder.call("POST", "/v1/check", { ip })).action;
+
+it("unblocks after asking, with a verdict that stays in the report", async () => {
+  await page.goto(`${warder.url}/blocks`);
+  await page.getByRole("button", { name: "Unblock 203.0.113.201" }).first().click();
+  const dialog = page.getByRole("dialog");
+  const confirm = dialog.getByRole("button", { name: "Unblock", exact: true });
+  expect(await confirm.isDisabled()).toBe(true);
+  await dialog.getByRole("radio", { name: /mistake/ }).check();
+  await dialog.getByRole("textbox", { name: "Reason" }).fill("called, it was Bob");
+  await confirm.click();
+  await page.getByText("203.0.113.201 is not blocked any more").waitFor();
+  expect(await check("203.0.113.201")).toBe("allow");
+  const { items } = await warder.call("GET", "/v1/blocks?state=lifted&ip=203.0.113.201");
+  expect(items[0]).toMatchObject({
+    verdict: "error",
+    lift_reason: "called, it was Bob",
+    lifted_by: expect.stringContaining("owner@example.org"),
+  });
+});
+
+it("clears tracking; blocks stay, also after a restart", async () => {
+  await warder.attack("198.51.100.240", 4);
+  await page.goto(`${warder.url}/tracking`);
+  await page.getByRole("button", { name: "Clear everything…" }).click();
+  const dialog = page.getByRole("dialog");
+  const confirm = dialog.getByRole("button", { name: "Clear everything" });
+  expect(await confirm.isDisabled()).toBe(true);
+  await dialog.getByRole("textbox", { name: /to confirm/ }).fill("clear all");
+  await confirm.click();
+  await page.getByText("All tracking starts at zero. Blocks stay.").waitFor();
+  expect(await check("203.0.113.202")).toBe("block");
+  // The next failure is the first, not the fifth.
+  expect((await warder.attack("198.51.100.240", 1)).decision.action).toBe("allow");
+  await warder.stop("SIGKILL");
+  await warder.start();
+  expect(await check("203.0.113.202")).toBe("block");
+  expect((await warder.attack("198.51.100.240", 3)).decision.action).toBe("allow");
+  expect((await warder.attack("198.51.100.240", 1)).decision.action).toBe("block");
+});
+
+it("exports what the filter on screen shows, and it reads back", async () => {
+  await page.goto(`${warder.url}/events?severity=high&severity=critical&not_name=THRESHOLD_EXCEEDED`);
+  await page.getByRole("button", { name: "Export" }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("menuitem", { name: /NDJSON/ }).click(),
+  ]);
+  const stream = await download.createReadStream();
+  let text = "";
+  for await (const chunk of stream) text += chunk;
+  const rows = text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const listed: { id: string }[] = [];
+  const search = new URL(download.url()).searchParams;
+  search.delete("format");
+  for (let cursor = ""; ; ) {
+    const list = await warder.call("GET", `/v1/events?${search}&limit=500${cursor && `&cursor=${cursor}`}`);
+    listed.push(...list.items);
+    if (!list.next) break;
+    cursor = encodeURIComponent(list.next);
+  }
+  expect(rows.length).toBeGreaterThan(20);
+  expect(rows.map((r) => r.id).sort()).toEqual(listed.map((r) => r.id).sort());
+  expect(new Set(rows.map((r) => r.severity))).toEqual(new Set(["high", "critical"]));
+});
+
+it("shows nobody's pages after signing out, also by the back button", async () => {
+  await page.goto(`${warder.url}/blocks`);
+  await page.getByRole("button", { name: "Unblock 203.0.113.202" }).first().waitFor();
+  await context.request.delete(`${warder.url}/v1/session`, { headers: { Origin: warder.url } });
+  await page.goto(`${warder.url}/`);
+  await page.waitForURL(/sign-in/);
+  await page.goBack();
+  await page.waitForURL(/sign-in/);
+  expect(await page.getByText("203.0.113.202").count()).toBe(0);
+  await signIn(warder, context);
+});
+
+it("had no violation, no error, no dialog, no request elsewhere", () => {
+  expect(nothing()).toEqual([]);
+});
