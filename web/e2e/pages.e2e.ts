@@ -86,7 +86,7 @@ it("offers a viewer nothing that a viewer may not do", async () => {
     await page.waitForFunction(() => document.querySelector("[role=status][aria-label^=Loading]") === null);
     const acts = page.getByRole("button", { name: /^(Block|Unblock|End|Save|Trust|Revoke)\b/ });
     for (const act of await acts.all()) {
-      expect(await act.isDisabled(), `${path}: ${await act.innerText()}`).toBe(true);
+      expect(await act.isDisabled(), `${path}: ${await act.textContent()}`).toBe(true);
     }
   }
   const refused = await theirs.request.post(`${warder.url}/v1/blocks`, {
@@ -104,7 +104,7 @@ it("keeps all sixty hostile texts texts, wherever they show", { timeout: 120_000
     await page.goto(`${warder.url}/events?event=${items[0].id}`);
     await page.getByRole("dialog").waitFor();
     await page.waitForFunction(() => document.querySelector("[role=dialog] [role=status]") === null);
-    expect(await page.getByRole("dialog").innerText()).toContain(text.normalize("NFC").slice(0, 3));
+    expect(await page.getByRole("dialog").textContent()).toContain(text.normalize("NFC").slice(0, 3));
     expect(await page.title()).toContain("Warder");
   }
   expect(nothing()).toEqual([]);

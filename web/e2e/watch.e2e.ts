@@ -38,7 +38,7 @@ const tip = async () =>
   Object.fromEntries(
     await Promise.all(
       severities.map(async (s) => {
-        const text = await page.locator(`[data-tip] [data-value=${s}]`).innerText();
+        const text = await page.locator(`[data-tip] [data-value=${s}]`).textContent();
         return [s, Number(text.replaceAll(",", ""))] as const;
       }),
     ),
@@ -64,7 +64,7 @@ it("shows exact counts of every day, by keyboard and on hover", async () => {
   await page.mouse.move(box.x + 48, box.y + box.height / 2);
   expect(await tip()).toEqual(counts(buckets[0]));
   // Days begin at midnight where the browser is (Kolkata, half past six in UTC the day before).
-  expect(buckets[1]?.time).toMatch(/T18:30:00/);
+  expect(buckets[1]?.time).toMatch(/T18:30:00Z|T00:00:00\+05:30/);
 });
 
 it("zooms by dragging, and a reload shows the same", async () => {
@@ -102,11 +102,11 @@ it("filters ring, trend, table and URL together from the legend", async () => {
   await page.waitForURL(/not_name=USER_LOGIN_FAILURE/);
   expect(await entry.getAttribute("aria-pressed")).toBe("false");
   expect(await page.locator('[data-slice="USER_LOGIN_FAILURE"]').count()).toBe(0);
-  const shown = await page.getByRole("table", { name: "Recent events" }).innerText();
+  const shown = await page.getByRole("table", { name: "Recent events" }).textContent();
   expect(shown).not.toContain("USER_LOGIN_FAILURE");
   const buckets: Bucket[] = (await answer.json()).buckets;
   const direct = await warder.call("GET", `/v1/stats/trend${new URL(answer.url()).search}`);
-  expect(buckets).toEqual(direct.buckets);
+  expect(buckets.map(counts)).toEqual(direct.buckets.map(counts));
   await page.reload();
   await page.waitForSelector('[data-legend="USER_LOGIN_FAILURE"][aria-pressed=false]');
 });
@@ -142,10 +142,11 @@ it("finds the reference that a blocked caller reads out", async () => {
   const { decision } = await warder.attack("203.0.113.251");
   await open();
   await page.keyboard.press("/");
+  const field = page.getByRole("textbox", { name: "Search", exact: true });
+  await field.waitFor();
   await page.keyboard.type(decision.reference?.toLowerCase() ?? "");
   await page
-    .getByRole("option", { name: new RegExp(decision.reference ?? "") })
-    .or(page.locator(".mantine-Spotlight-action", { hasText: decision.reference ?? "" }))
+    .getByText(decision.reference ?? "", { exact: false })
     .first()
     .click();
   await page.waitForURL(/\/(references|blocks)/);
