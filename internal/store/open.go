@@ -47,6 +47,8 @@ type DB struct {
 	head    auditHead            // as committed; used by the holder of the turn
 	history atomic.Int64         // look-back of History in microseconds
 
+	checkpointer *checkpointer
+
 	closing sync.Once
 }
 
@@ -112,6 +114,9 @@ func (d *DB) open(ctx context.Context, o Options) error {
 	d.readDB.SetMaxIdleConns(o.Readers)
 	// The names of new files are durable only when their directory is.
 	if err := syncDir(o.Path); err != nil {
+		return err
+	}
+	if err := d.openCheckpointer(ctx, o); err != nil {
 		return err
 	}
 	if err := d.Writable(ctx); err != nil {
@@ -237,6 +242,9 @@ func syncDir(path string) error {
 func (d *DB) Close() error {
 	var err error
 	d.closing.Do(func() {
+		if d.checkpointer != nil {
+			d.checkpointer.close()
+		}
 		<-d.turn // never given back: later writes see a closed database
 		for _, s := range d.stmts {
 			_ = s.Close()

@@ -58,6 +58,7 @@ func (d *DB) write(ctx context.Context, f func(*tx) error) error {
 		_, _ = d.w.ExecContext(t.ctx, "ROLLBACK")
 		return err
 	}
+	d.checkpointer.committed()
 	if t.after != nil {
 		t.after()
 	}
