@@ -53,7 +53,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c *caller) {
 		return
 	}
 	size := int64(in.buf.Len())
-	list, many, err := in.eventsBody(time.Now(), key)
+	list, many, err := s.decodeEvents(in, size, key)
 	switch {
 	case err != nil:
 	case !many && size > s.opts.MaxBody:
@@ -83,6 +83,17 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c *caller) {
 	}
 	s.metrics.decided(rep.Decision.Action, rep.Decision.Reason)
 	s.writeJSON(w, r, http.StatusOK, &EventAnswer{ID: rep.ID, Severity: rep.Severity, Decision: rep.Decision})
+}
+
+// bulkBody is from how many bytes on a body is decoded in a turn of its own.
+const bulkBody = 8 << 10
+
+// decodeEvents decodes the body that was read, a large one when it is its turn.
+func (s *Server) decodeEvents(in *reader, size int64, key string) (list []guard.Incoming, many bool, err error) {
+	if size >= bulkBody {
+		defer s.engine.Bulk()()
+	}
+	return in.eventsBody(time.Now(), key)
 }
 
 var errMissingAnswer = errors.New("the engine did not answer to every event")

@@ -102,6 +102,7 @@ type engine interface {
 	Report(ctx context.Context, app *guard.App, events []guard.Incoming) []guard.Reported
 	Begin(ctx context.Context, app *guard.App, q guard.Query, wait time.Duration, idempotency string) (guard.Attempt, error)
 	Settle(ctx context.Context, app *guard.App, token string, s guard.Settlement) (guard.Reported, error)
+	Bulk() (done func())
 }
 
 // Server is the HTTP surface of one instance.

@@ -72,6 +72,8 @@ func (f *fake) Settle(_ context.Context, _ *guard.App, _ string, s guard.Settlem
 	return guard.Reported{ID: "e1", Decision: f.decision}, f.err
 }
 
+func (f *fake) Bulk() func() { return func() {} }
+
 const testSecret = "0123456789abcdef0123456789abcdef"
 
 // bare is a Server around a fake engine with one key for each scope, whose

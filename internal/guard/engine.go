@@ -63,6 +63,7 @@ type Guard struct {
 	cycle       time.Time // when the round of checkpoints began
 
 	changing chan struct{} // held by one change at a time
+	bulk     chan struct{} // held by those who work on batches, see Bulk
 
 	seq      atomic.Int64
 	clock    atomic.Int64
@@ -108,7 +109,7 @@ func New(opts Options) (*Guard, error) {
 		counters: opts.Counters, steps: steps{m: make(map[warder.Subject][]time.Time)},
 		attempts:   attempts{m: make(map[string]*attempt), idem: make(map[recentKey]*attempt)},
 		mfaPending: mfaPending{m: make(map[digest]pendingSignIn)}, recent: make(map[recentKey]recent),
-		saved: make([]int64, opts.Counters.Shards()), changing: make(chan struct{}, 1), aside: make(chan func(), 1024),
+		saved: make([]int64, opts.Counters.Shards()), changing: make(chan struct{}, 1), bulk: newBulk(), aside: make(chan func(), 1024),
 		lookups: make(map[string]func(netip.Addr) (int, bool)),
 	}
 	g.revoked.c = make(chan struct{})

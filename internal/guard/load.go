@@ -517,12 +517,13 @@ func (g *Guard) swapBlocked(p *policy.Policy, by Actor) (*Record, func(), error)
 		fresh = append(fresh, b)
 		g.addBlock(rec, b, by)
 	}
+	g.flushSessions()
 	return rec, func() {
 		for _, b := range gone {
 			g.blocks.remove(b.Subject, b.ID)
 		}
-		for _, b := range fresh {
-			g.ends.addBlock(g.blocks.add(b), b.Subject)
+		for i, s := range g.blocks.addAll(fresh) {
+			g.ends.addBlock(s, fresh[i].Subject)
 		}
 	}, nil
 }

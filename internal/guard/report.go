@@ -27,19 +27,24 @@ func (g *Guard) Report(ctx context.Context, app *App, events []Incoming) []Repor
 	results := make([]Reported, len(events))
 	waits := make([]*pending, len(events))
 	before, err := g.answersBefore(ctx, app, events)
-	for i := range events {
-		in := &events[i]
-		results[i].ID = in.Event.ID
-		switch {
-		case len(in.Faults) > 0:
-			results[i].Err = in.Faults
-		case err != nil && in.Event.ID != "":
-			// Whether it is a repeat cannot be known now.
-			results[i].Err = ErrBusy
-		default:
-			results[i], waits[i] = g.reportOne(app, in, before)
+	func() {
+		if len(events) >= bulkFrom {
+			defer g.Bulk()()
 		}
-	}
+		for i := range events {
+			in := &events[i]
+			results[i].ID = in.Event.ID
+			switch {
+			case len(in.Faults) > 0:
+				results[i].Err = in.Faults
+			case err != nil && in.Event.ID != "":
+				// Whether it is a repeat cannot be known now.
+				results[i].Err = ErrBusy
+			default:
+				results[i], waits[i] = g.reportOne(app, in, before)
+			}
+		}
+	}()
 	// A context, because a timer tells only the first who asks that it is over.
 	ctx, cancel := context.WithTimeout(ctx, durabilityPatience)
 	defer cancel()

@@ -155,6 +155,23 @@ func (t *blockTable) add(b *Block) *stand {
 	return s
 }
 
+// addAll adds Blocks of addresses and nothing else in one step, which is cheaper
+// than one by one. The result stands are in the order of the Blocks.
+func (t *blockTable) addAll(blocks []*Block) []*stand {
+	stands := make([]*stand, len(blocks))
+	t.prefixes.Merge(func(old, latest *stand) *stand {
+		latest.next = old // nobody has seen latest yet
+		return latest
+	}, func(add func(netip.Prefix, *stand)) {
+		for i, b := range blocks {
+			stands[i] = t.standOf(b)
+			add(b.Subject.IP, stands[i])
+		}
+	})
+	t.n.Add(int64(len(blocks)))
+	return stands
+}
+
 // find looks for Blocks by id, in one pass over the table: it is made for
 // operators' requests, not for decisions.
 func (t *blockTable) find(ids []string) map[string]warder.Subject {

@@ -1,6 +1,7 @@
 package prefix
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -72,6 +73,20 @@ func BenchmarkMillionHosts(b *testing.B) {
 					tab.Set(netip.PrefixFrom(strange[i&(len(strange)-1)], 32), nil)
 				}
 			})
+			for _, n := range []int{100, 1000} {
+				b.Run(fmt.Sprintf("merge%d", n), func(b *testing.B) { // the time is that of one entry
+					b.ReportAllocs()
+					at := len(strange)/4 + 100*n // where no other has been
+					for i := 0; i < b.N; i += n {
+						tab.Merge(func(_, latest *int) *int { return latest }, func(add func(netip.Prefix, *int)) {
+							for range n {
+								add(netip.PrefixFrom(strange[at&(len(strange)-1)], 32), nil)
+								at++
+							}
+						})
+					}
+				})
+			}
 		})
 	}
 }

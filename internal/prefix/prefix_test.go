@@ -96,6 +96,36 @@ func TestTableAgreesWithModel(t *testing.T) {
 					}
 				})
 			},
+			"merge": func(t *rapid.T) {
+				ps := rapid.SliceOfN(rapid.Custom(genPrefix), 0, 8).Draw(t, "added")
+				before := model{}
+				tab.All(func(p netip.Prefix, v int) bool { before[p] = v; return true })
+				old := tab.snap.Load()
+				// What is added weighs more than what was there, so the order of
+				// the two shows.
+				tab.Merge(func(old, latest int) int { return old + 2*latest }, func(add func(netip.Prefix, int)) {
+					for _, p := range ps {
+						n++
+						add(p, n)
+						if v, ok := want[p.Masked()]; ok {
+							want[p.Masked()] = v + 2*n
+						} else {
+							want[p.Masked()] = n
+						}
+					}
+				})
+				if old == nil {
+					return
+				}
+				for p, b := range old.all.All() { // readers may still be at it
+					if before[p] != b.v {
+						t.Fatalf("%s changed in a state that was published: %d, was %d", p, b.v, before[p])
+					}
+				}
+				if old.all.Size() != len(before) {
+					t.Fatalf("a published state has %d entries, had %d", old.all.Size(), len(before))
+				}
+			},
 			"": func(t *rapid.T) {
 				a := genAddr(t)
 				cover := want.covering(a)
@@ -340,6 +370,17 @@ func TestConcurrentReadersSeeWholeStates(t *testing.T) {
 	writers.Go(func() {
 		for i := range 500 {
 			fill(i)
+		}
+	})
+	writers.Go(func() {
+		r := rand.New(rand.NewPCG(5, 6))
+		for i := range 200 {
+			tab.Merge(func(_, latest int) int { return latest }, func(add func(netip.Prefix, int)) {
+				add(netip.PrefixFrom(randomAddr(r), 32), i)
+				for _, p := range pair {
+					add(p, -i)
+				}
+			})
 		}
 	})
 	writers.Go(func() {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -304,40 +306,65 @@ func (b *batch) evidence(members []counter.Evidence) ([]guard.Evidence, error) {
 	return out, nil
 }
 
+// answersAtOnce is how many ids one query asks for.
+const answersAtOnce = 256
+
 // Answers implements guard.Journal.
 func (d *DB) Answers(ctx context.Context, app string, ids []string, since time.Time) (map[string]guard.Answer, error) {
 	out := make(map[string]guard.Answer)
-	for _, id := range ids {
-		var a guard.Answer
-		var sev, seq int64
-		var reason string
-		var answer *string
-		seen := false
-		if err := d.read(ctx, `SELECT seq, digest, severity, reason, answer FROM events
-			WHERE id = $1 AND app = $2 AND own_id = 1 AND arrival >= $3 ORDER BY seq DESC LIMIT 1`,
-			[]any{id, app, micros(since)}, func(scan func(...any) error) error {
-				seen = true
-				return scan(&seq, &a.Digest, &sev, &reason, &answer)
-			}); err != nil {
+	latest := make(map[string]int64)
+	var unsettled []string
+	for part := range slices.Chunk(ids, answersAtOnce) {
+		// Queries of few lengths, so that each is prepared once.
+		n := 1
+		for n < len(part) {
+			n *= 4
+		}
+		named := make([]any, n)
+		for i := range named {
+			named[i] = part[min(i, len(part)-1)]
+		}
+		w := &where{}
+		w.add("id IN (?"+strings.Repeat(", ?", n-1)+")", named...)
+		w.add("app = ? AND own_id = 1 AND arrival >= ?", app, micros(since))
+		query, args := w.query("SELECT seq, id, digest, severity, reason, answer FROM events", "")
+		if err := d.read(ctx, query, args, func(scan func(...any) error) error {
+			var a guard.Answer
+			var seq, sev int64
+			var id, reason string
+			var answer *string
+			if err := scan(&seq, &id, &a.Digest, &sev, &reason, &answer); err != nil {
+				return err
+			}
+			if seq < latest[id] {
+				return nil
+			}
+			a.Severity = warder.Severity(sev)
+			if answer != nil {
+				a.Answer = []byte(*answer)
+			}
+			out[id], latest[id] = a, seq
+			if reason == warder.Unsettled && len(a.Digest) == 0 {
+				unsettled = append(unsettled, id)
+			}
+			return nil
+		}); err != nil {
 			return nil, fmt.Errorf("read answers: %w", err)
 		}
-		if !seen {
-			continue
+	}
+	for _, id := range unsettled {
+		a := out[id]
+		if len(a.Digest) > 0 || a.Unsettled != nil {
+			continue // a later one has the same id
 		}
-		a.Severity = warder.Severity(sev)
-		if answer != nil {
-			a.Answer = []byte(*answer)
+		events, err := d.EventsAfter(ctx, latest[id]-1, 1)
+		if err != nil {
+			return nil, fmt.Errorf("read unsettled attempt: %w", err)
 		}
-		if reason == warder.Unsettled && len(a.Digest) == 0 {
-			events, err := d.EventsAfter(ctx, seq-1, 1)
-			if err != nil {
-				return nil, fmt.Errorf("read unsettled attempt: %w", err)
-			}
-			if len(events) > 0 {
-				a.Unsettled = &events[0]
-			}
+		if len(events) > 0 {
+			a.Unsettled = &events[0]
+			out[id] = a
 		}
-		out[id] = a
 	}
 	return out, nil
 }

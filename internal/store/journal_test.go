@@ -301,6 +301,20 @@ func TestAnswers(t *testing.T) {
 		if diff := cmp.Diff(want, got, same); diff != "" {
 			t.Error(diff)
 		}
+		// A batch asks for more than one query can, and some ids twice.
+		var many []string
+		for i := range 1000 {
+			many = append(many, fmt.Sprint("none", i))
+		}
+		got, err = d.Answers(t.Context(), "app1", append(append(many, ids...), ids...), start)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		var plan string
+		if err := raw(t, d).QueryRow("EXPLAIN QUERY PLAN SELECT seq FROM events WHERE id IN ('x', 'y') AND app = 'app1' AND own_id = 1 AND arrival >= 1").
+			Scan(new(int), new(int), new(int), &plan); err != nil || !strings.Contains(plan, "events_id") {
+			t.Errorf("plan %q, %v", plan, err)
+		}
 		if got, err = d.Answers(t.Context(), "app1", ids, start.Add(48*time.Hour)); err != nil || len(got) != 0 {
 			t.Error(got, err)
 		}
