@@ -7,14 +7,19 @@ import (
 	"time"
 )
 
-// How much garbage may lie about: as much as is in use while that is little, as
-// Go does it, but not twice a million Blocks. Below leanest the collector would
-// be busy with nothing else.
+// How much garbage may lie about: so many bytes, whatever is in use. Go's own
+// choice, as much as is in use, would collect many times a second while that is
+// little, and every collection stops the program twice; a million Blocks would
+// be there twice. Below leanest the collector would be busy with nothing else.
 const (
 	garbage   = 48 << 20
-	leanest   = 25  // percent of what is in use
+	leanest   = 25 // percent of what is in use
+	laziest   = 250
 	usual     = 100 // Go's own choice
-	tuneEvery = 10 * time.Second
+	tuneEvery = time.Second
+	// tuneBy is by how many percent the choice must be off before it is changed:
+	// changing it stops the program as well.
+	tuneBy = 10
 )
 
 // leanly runs f, which makes much garbage and serves nobody yet, with the
@@ -34,12 +39,15 @@ func tuneGC(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	live, now := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, usual
 	tick := time.NewTicker(tuneEvery)
 	defer tick.Stop()
 	for {
 		metrics.Read(live)
-		debug.SetGCPercent(gcPercent(live[0].Value.Uint64()))
+		if p := gcPercent(live[0].Value.Uint64()); p-now >= tuneBy || now-p >= tuneBy {
+			debug.SetGCPercent(p)
+			now = p
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -49,5 +57,5 @@ func tuneGC(ctx context.Context) error {
 }
 
 func gcPercent(live uint64) int {
-	return int(min(usual, max(leanest, garbage*100/max(live, 1))))
+	return int(min(laziest, max(leanest, garbage*100/max(live, 1))))
 }

@@ -22,8 +22,10 @@ func TestImportStandsBesideWhatIsThere(t *testing.T) {
 		}
 		list := []NewBlock{
 			{IP: netip.MustParsePrefix("198.51.100.7/32")},
-			{IP: netip.MustParsePrefix("192.0.2.9/32")}, {IP: netip.MustParsePrefix("192.0.2.9/32"), Duration: 3600e9},
-			{IP: netip.MustParsePrefix("2001:db8:1::/48")}, {IP: netip.MustParsePrefix("127.0.0.1/32")},
+			{IP: netip.MustParsePrefix("192.0.2.9/32")},
+			{IP: netip.MustParsePrefix("192.0.2.9/32"), Duration: 3600e9},
+			{IP: netip.MustParsePrefix("2001:db8:1::/48")},
+			{IP: netip.MustParsePrefix("127.0.0.1/32")},
 		}
 		for i := range 3000 {
 			list = append(list, NewBlock{IP: netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(i * 7), byte(i >> 3), byte(i)}), 32)})

@@ -140,7 +140,7 @@ func dsn(o Options, reader bool) string {
 		q.Set("_journal_mode", "WAL")
 		q.Set("_synchronous", "FULL")
 		q.Add("_pragma", "cache_size(-32768)")
-		q.Add("_pragma", "journal_size_limit(67108864)")
+		q.Add("_pragma", "journal_size_limit("+strconv.Itoa(walLimit*pageSize)+")")
 	}
 	path := o.Path
 	if abs, err := filepath.Abs(path); err == nil {

@@ -51,6 +51,8 @@ type Options struct {
 	// QuickCheck looks for damage before the database is used; it reads all of
 	// it.
 	QuickCheck bool
+
+	walPages int64 // of tests, in place of walLimit
 }
 
 // MaxPage is the largest number of items that a list returns at once.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // A commit appends pages to the write-ahead log and synchronises it; bringing
@@ -17,11 +20,16 @@ import (
 // is the same as ever: all of it is in the log, synchronised, before it returns.
 
 const (
-	// walWorth is how many pages a checkpoint is worth its synchronisations.
-	walWorth = 1000
-	// walLimit is from how many pages on (64 MiB) the log is made to begin anew.
+	pageSize = 4096 // bytes, SQLite's own choice
+
+	// walLimit is from how many pages on (128 MiB) the log is made to begin anew.
 	// A reader that holds a snapshot of old pages prevents that until it ends.
-	walLimit = 16 << 10
+	walLimit = 32 << 10
+	// walWorth is for which part of that a checkpoint is worth its two
+	// synchronisations (16 MiB): pages that changed often are brought home once.
+	walWorth = 8
+	// walRest is how many pages a turn among the writers is taken for.
+	walRest = 256
 	// walPause is how long the checkpointer rests between two looks at the log.
 	walPause = 50 * time.Millisecond
 	// walPatience is how long a turn waits for readers to end.
@@ -37,7 +45,9 @@ type checkpointer struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	limit   int64 // pages from which on the log is made to begin anew
+	full    atomic.Bool // the disk, when something was written last
+	bound   int64       // walLimit
+	limit   int64       // pages from which on the log is made to begin anew now
 	failing bool
 }
 
@@ -54,7 +64,10 @@ func (d *DB) openCheckpointer(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	o.BusyTimeout = walPatience
-	c := &checkpointer{d: d, wake: make(chan struct{}, 1), done: make(chan struct{}), limit: walLimit}
+	if o.walPages == 0 {
+		o.walPages = walLimit
+	}
+	c := &checkpointer{d: d, wake: make(chan struct{}, 1), done: make(chan struct{}), bound: o.walPages, limit: o.walPages}
 	if c.pool, err = sql.Open("sqlite", dsn(o, false)); err != nil {
 		return err
 	}
@@ -76,6 +89,15 @@ func (c *checkpointer) close() {
 	<-c.done
 	_ = c.conn.Close()
 	_ = c.pool.Close()
+}
+
+// failed tells the checkpointer why nothing was committed.
+func (c *checkpointer) failed(err error) {
+	if n := code(err) & 0xff; n != sqlite3.SQLITE_FULL && n != sqlite3.SQLITE_IOERR {
+		return
+	}
+	c.full.Store(true)
+	c.committed()
 }
 
 // committed tells the checkpointer that there may be work.
@@ -117,35 +139,46 @@ func (c *checkpointer) run(ctx context.Context) {
 
 // look does what there is to do.
 func (c *checkpointer) look(ctx context.Context) error {
+	mode := "RESTART"
+	if c.full.Swap(false) {
+		mode = "TRUNCATE" // what is home already can be given back
+	}
 	w, err := c.checkpoint("NOOP")
 	if err != nil {
 		return err
 	}
-	if w.used < walLimit {
-		c.limit = walLimit
+	if w.used < c.bound {
+		c.limit = c.bound
 	}
-	if w.away() < walWorth && w.used < c.limit {
+	begin := w.used >= c.limit || mode == "TRUNCATE"
+	if w.away() < c.bound/walWorth && !begin {
 		return nil
 	}
-	if w, err = c.checkpoint("PASSIVE"); err != nil || w.used < c.limit {
+	// Commits go on meanwhile: the second time there is less to do.
+	for range 3 {
+		if w, err = c.checkpoint("PASSIVE"); err != nil || !begin || w.away() < walRest {
+			break
+		}
+	}
+	if err != nil || !begin {
 		return err
 	}
-	if w.away() < walLimit/4 {
-		if w, err = c.restart(ctx); err != nil {
+	if w.away() < c.bound/walWorth {
+		if w, err = c.restart(ctx, mode); err != nil {
 			return err
 		}
 	}
 	if w.used >= c.limit {
 		// Somebody reads old pages. Writers are not made to wait for them again
 		// before the log has grown a good deal.
-		c.limit = w.used + walLimit/4
+		c.limit = w.used + c.bound/4
 	}
 	return nil
 }
 
 // restart takes a turn among the writers, so that no page is added while the
 // last ones are brought home, and lets the log begin anew.
-func (c *checkpointer) restart(ctx context.Context) (wal, error) {
+func (c *checkpointer) restart(ctx context.Context, mode string) (wal, error) {
 	select {
 	case <-ctx.Done():
 		return wal{}, ctx.Err()
@@ -155,7 +188,7 @@ func (c *checkpointer) restart(ctx context.Context) (wal, error) {
 		}
 	}
 	defer func() { c.d.turn <- struct{}{} }()
-	return c.checkpoint("RESTART")
+	return c.checkpoint(mode)
 }
 
 // checkpoint runs one of SQLite's checkpoints; NOOP only looks.

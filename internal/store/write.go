@@ -56,6 +56,7 @@ func (d *DB) write(ctx context.Context, f func(*tx) error) error {
 		// After some errors SQLite has rolled back by itself; then this says
 		// that there is no transaction, which is all that is wanted.
 		_, _ = d.w.ExecContext(t.ctx, "ROLLBACK")
+		d.checkpointer.failed(err)
 		return err
 	}
 	d.checkpointer.committed()
