@@ -307,7 +307,7 @@ func TestAnswers(t *testing.T) {
 			many = append(many, fmt.Sprint("none", i))
 		}
 		got, err = d.Answers(t.Context(), "app1", append(append(many, ids...), ids...), start)
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		if diff := cmp.Diff(want, got, same); diff != "" || err != nil {
 			t.Error(diff, err)
 		}
 		var plan string
