@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warderhq/warder/internal/api"
+	"github.com/warderhq/warder/internal/app"
 )
 
 type operatorCmd struct {
@@ -17,6 +18,7 @@ type operatorCmd struct {
 	List    operatorListCmd    `cmd:"" help:"List operators."`
 	Disable operatorDisableCmd `cmd:"" help:"Switch an operator off."`
 	Enable  operatorEnableCmd  `cmd:"" help:"Switch an operator on again."`
+	Reset   operatorResetCmd   `cmd:"" aliases:"reset-link" help:"End an operator's password and second factor, and print a link to set a new password."`
 }
 
 type operatorCreateCmd struct {
@@ -88,6 +90,32 @@ type operatorEnableCmd struct {
 
 func (c *operatorEnableCmd) Run(ctx context.Context, e *env) error {
 	return switchOperator(ctx, e, c.Operator, true)
+}
+
+type operatorResetCmd struct {
+	Operator string `arg:"" help:"E-mail address or id."`
+}
+
+// Run prints the link. It is the way back in for a last owner who has lost the
+// password, the second factor, or patience with a throttled sign-in.
+func (c *operatorResetCmd) Run(ctx context.Context, e *env) error {
+	return e.with(ctx, existing, func(in *instance) error {
+		var l api.NewLink
+		if err := in.call(ctx, "POST", "/v1/operators/"+url.PathEscape(c.Operator)+"/reset", nil, &l); err != nil {
+			return err
+		}
+		if strings.HasPrefix(l.Link, "/") { // nobody serves it now
+			cfg, err := e.config(nil)
+			if err != nil {
+				return err
+			}
+			l.Link = app.DashboardURL(cfg) + l.Link
+		}
+		return e.print(l, func(w io.Writer) {
+			_, _ = fmt.Fprintf(w, "%s\n", l.Link)
+			_, _ = fmt.Fprintf(e.err, "Works once, until %s. Warder must be running to open it.\n", day(l.ExpiresAt))
+		})
+	})
 }
 
 func switchOperator(ctx context.Context, e *env, who string, active bool) error {

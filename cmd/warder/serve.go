@@ -96,6 +96,14 @@ func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 	p("")
 	p("Warder %s listens on %s, its data is in %s.", versionText(), a.URL(), cfg.Data)
 	p("")
+	if link := a.SetupURL(); link != "" {
+		p("Set it up in your browser, within 24 hours, by this link. It works once and is printed by each start until then:")
+		p("")
+		p("  %s", link)
+	} else {
+		p("Dashboard:         %s", a.DashboardURL())
+	}
+	p("")
 	if a.FirstKey == "" {
 		p("Make an API key:   %s key create%s --name my-app --scope events,check,sessions,read", me, data)
 		p("")

@@ -30,6 +30,16 @@ const deviceLife = 90 * 24 * time.Hour
 // automatic Blocks (SEMANTICS 4).
 const protectFor = 24 * time.Hour
 
+// people are the operators, with the sessions as long as the settings say.
+func (s *Server) people() *operator.People {
+	p := s.opts.People
+	if p != nil && s.settings != nil {
+		v := s.settings.Current().Session
+		p.LimitSessions(time.Duration(v.Idle)*time.Second, time.Duration(v.Absolute)*time.Second)
+	}
+	return p
+}
+
 // secure reports whether the browser talks TLS, to us or to a trusted proxy.
 func (s *Server) secure(r *http.Request) bool {
 	return r.TLS != nil || s.opts.HTTPS != nil && s.opts.HTTPS(r)
@@ -79,7 +89,7 @@ type browser struct {
 // through the socket have none.
 func (s *Server) browserOf(ctx context.Context) (*browser, error) {
 	c := callerOf(ctx)
-	if c.request == nil || s.opts.People == nil {
+	if c.request == nil || s.people() == nil {
 		return nil, newProblem(http.StatusNotFound, "This instance knows no operators.")
 	}
 	if local, _ := c.request.Context().Value(localContext{}).(bool); local {
@@ -104,7 +114,7 @@ func (s *Server) signedIn(r *http.Request, row *route) (*caller, error) {
 		return nil, newProblem(status, detail)
 	}
 	token := s.cookie(r, cookieName)
-	if s.opts.People == nil || token == "" {
+	if s.people() == nil || token == "" {
 		return refuse(http.StatusUnauthorized, "missing", "Sign in, or send an API key: Authorization: Bearer wk_...")
 	}
 	now := time.Now()

@@ -19,6 +19,7 @@ type SignInState struct {
 	Methods     []string   `json:"methods" doc:"How to go on: password, passkey, totp, recovery."`
 	ExpiresAt   *time.Time `json:"expires_at,omitempty" doc:"When the session ends at the latest."`
 	SetupNeeded bool       `json:"setup_needed" doc:"There is no owner yet: open the link that Warder printed when it started."`
+	Missed      []string   `json:"missed,omitempty" doc:"What the set-up could not do besides making the owner, and why."`
 }
 
 // Me is the operator who is signed in.

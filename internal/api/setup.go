@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -37,13 +36,13 @@ type SetupClient struct {
 
 // SetupBody makes the first owner and says how to begin.
 type SetupBody struct {
-	Token    string          `json:"token" maxLength:"128"`
-	Email    string          `json:"email" maxLength:"254"`
-	Name     string          `json:"name,omitempty" maxLength:"100"`
-	Password string          `json:"password" maxLength:"1024" doc:"At least 12 characters."`
-	Preset   string          `json:"preset,omitempty" maxLength:"32" doc:"Name of a preset; empty: the policy stays as it is."`
-	IPsum    bool            `json:"ipsum,omitempty" doc:"Switch the IPsum list on."`
-	Settings json.RawMessage `json:"settings,omitempty" doc:"As PUT /v1/settings takes them, any part."`
+	Token    string         `json:"token" maxLength:"128"`
+	Email    string         `json:"email" maxLength:"254"`
+	Name     string         `json:"name,omitempty" maxLength:"100"`
+	Password string         `json:"password" maxLength:"1024" doc:"At least 12 characters."`
+	Preset   string         `json:"preset,omitempty" maxLength:"32" doc:"Name of a preset; empty: the policy stays as it is."`
+	IPsum    bool           `json:"ipsum,omitempty" doc:"Switch the IPsum list on."`
+	Settings *SettingsPatch `json:"settings,omitempty" doc:"As PUT /v1/settings takes them, any part."`
 }
 
 // InvitationView is an invitation that waits for somebody.
@@ -266,26 +265,28 @@ func (s *Server) setUp(ctx context.Context, in *SetupBody) (*sessionAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	apply, err := s.setupSettings(ctx, in.Settings)
-	if err != nil {
-		return nil, err
-	}
 	o, err := s.opts.People.SetUp(ctx, in.Token, in.Email, in.Name, in.Password, operator.Change{From: b.visit.IP, At: time.Now()})
 	if err != nil {
 		return nil, inBody(err)
 	}
+	answer, err := s.start(ctx, b, &o, true)
+	if err != nil {
+		return nil, err
+	}
 	actor := guard.Actor{Name: "operator:" + o.Email, From: b.visit.IP}
+	missed := func(what string, err error) {
+		if err != nil {
+			answer.Body.Missed = append(answer.Body.Missed, what+": "+s.managed(ctx, "POST /v1/setup", err).Error())
+		}
+	}
 	if doc != nil {
-		if _, err := s.opts.Guard.SetPolicy(ctx, actor, doc, "chosen at set-up", -1); err != nil {
-			s.log.ErrorContext(ctx, "the preset chosen at set-up is not in force", "error", err)
-		}
+		_, err := s.opts.Guard.SetPolicy(ctx, actor, doc, "chosen at set-up", -1)
+		missed("preset", err)
 	}
-	if apply != nil {
-		if err := apply(actor); err != nil {
-			s.log.ErrorContext(ctx, "the settings chosen at set-up are not in force", "error", err)
-		}
+	if in.Settings != nil {
+		missed("settings", s.settings.Change(ctx, actor, in.Settings, -1))
 	}
-	return s.start(ctx, b, &o, true)
+	return answer, nil
 }
 
 // setupPolicy is the policy that was chosen; nil: it stays as it is.
@@ -313,13 +314,4 @@ func (s *Server) setupPolicy(in *SetupBody) (*policy.Document, error) {
 		}
 	}
 	return doc, nil
-}
-
-// setupSettings checks the settings that were given and returns what puts them
-// in force.
-func (s *Server) setupSettings(_ context.Context, settings json.RawMessage) (apply func(guard.Actor) error, err error) {
-	if len(settings) == 0 || string(settings) == "null" || string(settings) == "{}" {
-		return nil, nil
-	}
-	return nil, warder.Fault{Location: "body.settings", Message: "cannot be set here: change them in the settings"}
 }

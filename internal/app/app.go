@@ -64,6 +64,9 @@ type App struct {
 	socket net.Listener
 	local  *pairs // nil: not Local
 
+	// SetupToken makes the first owner, once, within 24 hours; empty if there is
+	// an owner.
+	SetupToken string
 	// FirstKey is the API key made at the first start, to be shown once;
 	// empty otherwise.
 	FirstKey string
@@ -189,6 +192,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if a.FirstKey, err = a.firstKey(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.welcomePeople(ctx); err != nil {
+		return nil, err
+	}
 	puzzles, err := newChallenges(secrets.tokens, a.db)
 	if err != nil {
 		return nil, fmt.Errorf("make the challenges: %w", err)
@@ -212,6 +218,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		Logger:     a.log.With("part", "api"),
 		Version:    opts.Version,
 		ClientAddr: a.callers(),
+		Client:     a.client,
+		HTTPS:      overHTTPS(&a.live.proxies),
+		URL:        a.DashboardURL(),
 		MaxBody:    cfg.Limits.Body,
 		MaxBatch:   cfg.Limits.Batch,
 		Ready:      a.ready.Load,
@@ -269,6 +278,24 @@ func (a *App) URL() string {
 		ap = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port())
 	}
 	return scheme + "://" + ap.String()
+}
+
+// DashboardURL is where a browser on this machine opens the dashboard; empty
+// for a Local instance.
+func (a *App) DashboardURL() string {
+	if a.tcp == nil {
+		return ""
+	}
+	return dashboardURL(a.opts.Config, a.Addr())
+}
+
+// SetupURL is the link of the first set-up; empty if there is an owner. The
+// token stands behind the #, which browsers send to nobody.
+func (a *App) SetupURL() string {
+	if a.SetupToken == "" {
+		return ""
+	}
+	return a.DashboardURL() + "/setup#token=" + a.SetupToken
 }
 
 // MailDir is where mails are written without SMTP.

@@ -57,6 +57,7 @@ func (a *App) Run(ctx context.Context) error {
 		run("conditions", a.noteConditions)
 		run("providers", a.feeds.Run)
 		run("retention", a.retain)
+		run("sessions", a.sweepPeople)
 		run("memory", tuneGC)
 	}
 	apiCtx, stopAPI := context.WithCancel(gctx)

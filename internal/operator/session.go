@@ -51,9 +51,10 @@ func (p *People) LimitSessions(idle, absolute time.Duration) {
 		}
 		return int64(max(d, time.Minute))
 	}
-	p.limits.idle.Store(bound(idle, DefaultIdle))
-	p.limits.absolute.Store(bound(absolute, DefaultAbsolute))
-	p.changes.tell()
+	i, a := bound(idle, DefaultIdle), bound(absolute, DefaultAbsolute)
+	if p.limits.idle.Swap(i) != i || p.limits.absolute.Swap(a) != a {
+		p.changes.tell()
+	}
 }
 
 // SessionLimits is how long sessions last without use, and altogether.

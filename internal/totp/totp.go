@@ -131,3 +131,12 @@ func QR(text string) ([]string, error) {
 	}
 	return rows, nil
 }
+
+// Parse reads what Text wrote.
+func Parse(text string) ([]byte, error) {
+	secret, err := encoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("read a secret in base32: %w", err)
+	}
+	return secret, nil
+}
