@@ -282,8 +282,11 @@ func TestWrongPasswordTellsNothing(t *testing.T) {
 	}
 	var texts []string
 	for _, in := range []SignInBody{
-		{Email: ann, Password: "wrong"}, {Email: "nobody@example.org", Password: password}, {Email: "off@example.org", Password: password},
-		{Email: "not an address", Password: password}, {Email: off.ID, Password: password},
+		{Email: ann, Password: "wrong"},
+		{Email: "nobody@example.org", Password: password},
+		{Email: "off@example.org", Password: password},
+		{Email: "not an address", Password: password},
+		{Email: off.ID, Password: password},
 	} {
 		b := h.tab(t)
 		b.want(t, 401, "POST", "/v1/session", in, nil)
@@ -968,4 +971,3 @@ func TestRoleMatrix(t *testing.T) {
 		}
 	}
 }
-
