@@ -1,11 +1,25 @@
 package api
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"net/http"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/store"
 )
 
 // ReportQuery asks for the security report of a time.
@@ -51,13 +65,190 @@ type VerifyReportAnswer struct {
 	Key   string `json:"key" doc:"The public key that this installation signs with, in hexadecimal."`
 }
 
+// sealKind names the format of a report and its seal.
+const sealKind = "warder.report.v1"
+
+// reportKey is what reports are signed with. It is derived from the secret of
+// the installation, so that it outlives restarts and backups.
+func reportKey(secret []byte) (ed25519.PrivateKey, error) {
+	seed, err := hkdf.Key(sha256.New, secret, nil, "warder report signature", ed25519.SeedSize)
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// signed are the bytes that a signature is over: the seal without it.
+func (s Seal) signed() []byte {
+	s.Signature = ""
+	s.From, s.To, s.Created = s.From.UTC(), s.To.UTC(), s.Created.UTC()
+	return append([]byte(sealKind+"\n"), mustJSON(s)...)
+}
+
+func (s *Seal) sign(key ed25519.PrivateKey) {
+	s.Kind, s.Key = sealKind, hex.EncodeToString(key.Public().(ed25519.PublicKey))
+	s.Signature = hex.EncodeToString(ed25519.Sign(key, s.signed()))
+}
+
+// Check says what is the matter with a report whose bytes before the seal have
+// the given hash and number; "" if nothing. That the key is the installation's
+// own is for the caller to see.
+func (s Seal) Check(sum string, n int64) string {
+	key, err := hex.DecodeString(s.Key)
+	signature, err2 := hex.DecodeString(s.Signature)
+	switch {
+	case s.Kind != sealKind:
+		return "this is no report of Warder, or one of a version that is not known here"
+	case err != nil || err2 != nil || len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize:
+		return "the seal is damaged"
+	case !ed25519.Verify(key, s.signed(), signature):
+		return "the seal was changed, or was not written with its key"
+	case s.Bytes != n:
+		return fmt.Sprintf("the report has %d bytes before its seal, %d were signed: something was added or cut off", n, s.Bytes)
+	case s.SHA256 != sum:
+		return "the report was changed after it was signed"
+	}
+	return ""
+}
+
+// maxReportLine bounds a line of a report, in bytes.
+const maxReportLine = 64 << 20
+
+// ReadSeal reads a report in any of its formats in flat memory: the seal that
+// its last line holds, and the hash and number of the bytes before it.
+func ReadSeal(r io.Reader) (seal Seal, sum string, n int64, err error) {
+	h := sha256.New()
+	in := bufio.NewReaderSize(r, 64<<10)
+	var last []byte
+	for {
+		line, err := in.ReadBytes('\n')
+		if len(line)+len(last) > maxReportLine {
+			return seal, "", n, errors.New("a line is longer than any of a report")
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			h.Write(last)
+			n += int64(len(last))
+			last = line
+		} else if len(line) > 0 {
+			last = append(last, line...) // blank lines at the end belong to no hash
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return seal, "", n, err
+		}
+	}
+	text, ok := sealText(strings.TrimSpace(string(last)))
+	if !ok {
+		return seal, "", n, errors.New("there is no seal at its end: it is no report of Warder, or its end is missing")
+	}
+	if err := unmarshalStrict([]byte(text), &seal); err != nil {
+		return seal, "", n, errors.New("the seal at its end cannot be read")
+	}
+	return seal, hex.EncodeToString(h.Sum(nil)), n, nil
+}
+
+// Beginnings and ends of the last line, by format.
+const (
+	sealJSON   = `"seal":`
+	sealNDJSON = `{"section":"seal","seal":`
+	sealCSV    = `"seal","`
+	sealHTML   = `<pre id="seal">`
+)
+
+// sealText finds the seal in the last line of a report.
+func sealText(line string) (string, bool) {
+	if text, ok := strings.CutPrefix(line, sealNDJSON); ok {
+		return strings.TrimSuffix(text, "}"), true
+	}
+	if text, ok := strings.CutPrefix(line, sealJSON); ok {
+		return strings.TrimSuffix(text, "}"), true
+	}
+	if text, ok := strings.CutPrefix(line, sealCSV); ok {
+		return strings.ReplaceAll(strings.TrimSuffix(text, `"`), `""`, `"`), true
+	}
+	if _, text, ok := strings.Cut(line, sealHTML); ok {
+		text, _, ok = strings.Cut(text, "</pre>")
+		return html.UnescapeString(text), ok
+	}
+	return "", false
+}
+
 func (s *Server) manageReports() {
 	registerRaw(s, "GET /v1/export/report", "export-report", "The security report of a time, signed: JSON, NDJSON, CSV or a page to print; streamed, never cut", 0,
-		func(context.Context, *ReportQuery) (*huma.StreamResponse, error) {
-			return nil, newProblem(http.StatusNotImplemented, "Not finished yet.")
+		func(ctx context.Context, in *ReportQuery) (*huma.StreamResponse, error) {
+			r, err := s.newReport(ctx, in)
+			if err != nil {
+				return nil, err
+			}
+			return &huma.StreamResponse{Body: func(hc huma.Context) {
+				req, w := humago.Unwrap(hc)
+				r.serve(ctx, req, w)
+			}}, nil
 		})
 	register(s, "POST /v1/export/verify", "verify-report", "Whether a report was made here and is unchanged", 0,
-		func(context.Context, *body[VerifyReportBody]) (VerifyReportAnswer, error) {
-			return VerifyReportAnswer{}, newProblem(http.StatusNotImplemented, "Not finished yet.")
+		func(_ context.Context, in *body[VerifyReportBody]) (VerifyReportAnswer, error) {
+			key, err := reportKey(s.opts.Secret)
+			if err != nil {
+				return VerifyReportAnswer{}, err
+			}
+			out := VerifyReportAnswer{Key: hex.EncodeToString(key.Public().(ed25519.PublicKey))}
+			out.Fault = in.Body.Seal.Check(in.Body.SHA256, in.Body.Bytes)
+			if out.Fault == "" && in.Body.Seal.Key != out.Key {
+				out.Fault = "it was signed by another installation"
+			}
+			out.Valid = out.Fault == ""
+			return out, nil
 		})
+}
+
+// span reads the time that a report is about.
+func (q *ReportQuery) span(now time.Time) (from, to time.Time, zone *time.Location, err error) {
+	if zone, err = loadZone(q.TZ); err != nil {
+		return from, to, zone, err
+	}
+	y, m, d := now.In(zone).Date()
+	at := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, zone) }
+	quarter := (m-1)/3*3 + 1
+	monday := d - (int(now.In(zone).Weekday())+6)%7
+	switch q.Period {
+	case "previous_week":
+		from, to = at(y, m, monday-7), at(y, m, monday)
+	case "previous_month":
+		from, to = at(y, m-1, 1), at(y, m, 1)
+	case "previous_quarter":
+		from, to = at(y, quarter-3, 1), at(y, quarter, 1)
+	case "previous_year":
+		from, to = at(y-1, 1, 1), at(y, 1, 1)
+	case "this_month":
+		from, to = at(y, m, 1), at(y, m+1, 1)
+	case "this_quarter":
+		from, to = at(y, quarter, 1), at(y, quarter+3, 1)
+	case "last_7_days":
+		from, to = at(y, m, d-6), at(y, m, d+1)
+	case "last_30_days":
+		from, to = at(y, m, d-29), at(y, m, d+1)
+	case "last_90_days":
+		from, to = at(y, m, d-89), at(y, m, d+1)
+	case "":
+		from, to = q.From, q.To
+	}
+	var f warder.Faults
+	switch {
+	case q.Period != "" && (!q.From.IsZero() || !q.To.IsZero()):
+		f.Add("query.period", "cannot stand beside from and to")
+	case from.IsZero() || to.IsZero():
+		f.Add("query.period", "is required, or from and to")
+	case !from.Before(to):
+		f.Add("query.to", "must be after query.from")
+	case to.Sub(from) > store.MaxTrendDays*24*time.Hour:
+		f.Add("query.to", "must be at most %d days after query.from", store.MaxTrendDays)
+	case from.After(now):
+		f.Add("query.from", "lies ahead")
+	}
+	if q.Inline && q.Format != "html" {
+		f.Add("query.inline", "is for html only")
+	}
+	return from, to, zone, f.Err()
 }

@@ -24,6 +24,10 @@ type BlockFilter struct {
 	Source   string // rule, manual, policy, import
 	Reviewed *bool
 	Verdict  string // lifted with it
+	// LiftedFrom <= lifted < LiftedTo.
+	LiftedFrom, LiftedTo time.Time
+	// NoEvidence says that EachBlock need not read it.
+	NoEvidence bool
 	// None of these must hold.
 	NotIPs     []netip.Prefix
 	NotEvents  []string
@@ -80,6 +84,9 @@ func (f *BlockFilter) where() *where {
 		} else {
 			w.add("reviewed_at = 0")
 		}
+	}
+	if !f.LiftedFrom.IsZero() {
+		w.add("lifted_at > 0 AND lifted_at >= ? AND lifted_at < ?", micros(f.LiftedFrom), micros(f.LiftedTo))
 	}
 	if f.Verdict != "" {
 		w.add("lifted_at > 0 AND verdict = ?", f.Verdict)
@@ -206,8 +213,10 @@ func (d *DB) EachBlock(ctx context.Context, f BlockFilter, each func(*guard.Bloc
 		}
 		for i := range rows {
 			b := &rows[i].v
-			if err := d.fillEvidence(ctx, b); err != nil {
-				return err
+			if !f.NoEvidence {
+				if err := d.fillEvidence(ctx, b); err != nil {
+					return err
+				}
 			}
 			if err := each(b); err != nil {
 				return err

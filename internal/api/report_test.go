@@ -1,0 +1,339 @@
+package api
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// hostile are texts that attackers put where people will look at them: markup,
+// scripts, formulas, line breaks, directions, and what breaks parsers.
+func hostile() []string {
+	list := []string{
+		`<script>alert(1)</script>`, `"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `<svg onload=alert(1)>`,
+		`<iframe src=javascript:alert(1)>`, `</title><script>alert(1)</script>`, `</style><script>alert(1)</script>`,
+		`</textarea><script>alert(1)</script>`, `</script><script>alert(1)</script>`, `<!--<script>`, `--><script>alert(1)</script>`,
+		`]]><script>alert(1)</script>`, `javascript:alert(1)`, `data:text/html,<script>alert(1)</script>`, `<a href="javascript:alert(1)">x</a>`,
+		`<math><mtext></mtext><script>alert(1)</script>`, `<body onload=alert(1)>`, `<input autofocus onfocus=alert(1)>`,
+		`<details open ontoggle=alert(1)>`, `<link rel=stylesheet href=//evil.example>`, `<base href=//evil.example/>`,
+		`<meta http-equiv=refresh content="0;url=//evil.example">`, `<form action=//evil.example><button>`, `<object data=//evil.example>`,
+		`&lt;script&gt;alert(1)&lt;/script&gt;`, `&#60;script&#62;`, `<script>`, `%3Cscript%3E`, "<\u200bscript>", `<ScRiPt>alert(1)</sCrIpT>`,
+		`{{constructor.constructor('alert(1)')()}}`, `${alert(1)}`, `{{7*7}}`, `<%= 7*7 %>`, "`alert(1)`",
+		`=cmd|'/C calc'!A0`, `=HYPERLINK("//evil.example","x")`, `+1+1`, `-2+3+cmd|' /C calc'!A0`, `@SUM(1+1)*cmd|' /C calc'!A0`,
+		" =1+1", "\u00a0=1+1", "\uff1d1+1", "\uff0b1", "\uff20SUM(1)", `'=1+1`, `"=1+1`, `%0A=1+1`, `|calc`, `;=1+1;`,
+		"a,b\";=1", "\u202ecod.exe", "\u2066admin\u2069", "a\u200db", "\ufeffadmin", "e\u0301\u0301\u0301\u0301",
+		"</pre></footer>", `<pre id="seal">{}</pre>`, `"seal":{}}`, `{"section":"seal","seal":{}}`, `"seal","{}"`, `' OR 1=1 --`,
+		"../../etc/passwd", `\u0000`, "\U0001f4a9", strings.Repeat("A", 200),
+	}
+	return list
+}
+
+func TestThereAreSixtyHostileTexts(t *testing.T) {
+	if n := len(hostile()); n < 60 {
+		t.Errorf("only %d", n)
+	}
+}
+
+// fill reports an event for every hostile text in every field, blocks by hand
+// and notes with them.
+func fill(t *testing.T, h *whole) {
+	t.Helper()
+	var events []map[string]any
+	for i, text := range hostile() {
+		details := map[string]string{"text": text, text: "x"}
+		events = append(events, map[string]any{
+			"name": "USER_LOGIN_FAILURE", "ip": fmt.Sprintf("203.0.113.%d", i+1), "account": text, "user_agent": text, "path": "/" + text,
+			"session": text, "device": text, "details": details,
+		})
+	}
+	for _, e := range events {
+		body, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.want(t, 200, "POST", "/v1/events", string(body), nil)
+	}
+	for i, text := range hostile() {
+		body, err := json.Marshal(map[string]any{"ip": fmt.Sprintf("198.51.100.%d", i+1), "reason": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.want(t, 201, "POST", "/v1/blocks", string(body), nil)
+	}
+	var list Items[BlockView]
+	h.want(t, 200, "GET", "/v1/blocks?limit=5", "", &list)
+	for i, b := range list.Items {
+		body, err := json.Marshal(map[string]any{"verdict": "error", "reason": hostile()[i*7]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.want(t, 200, "DELETE", "/v1/blocks/"+b.ID, string(body), nil)
+	}
+}
+
+const thisMonth = "?period=this_month&tz=Asia/Kolkata&format="
+
+// TestReport: every format holds the same rows, re-parses, is sealed, and a
+// changed byte shows. The texts in it are hostile.
+func TestReport(t *testing.T) {
+	h := newWhole(t)
+	fill(t, h)
+	blocks := len(hostile())
+	for _, format := range []string{"json", "ndjson", "csv", "html"} {
+		t.Run(format, func(t *testing.T) {
+			var text string
+			res := h.want(t, 200, "GET", "/v1/export/report"+thisMonth+format, "", &text)
+			if !strings.Contains(res.Header.Get("Content-Disposition"), `."`) && !strings.Contains(res.Header.Get("Content-Disposition"), "."+format) {
+				t.Errorf("name %q", res.Header.Get("Content-Disposition"))
+			}
+			seal, sum, n, err := ReadSeal(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fault := seal.Check(sum, n); fault != "" {
+				t.Error(fault)
+			}
+			if seal.Blocks != int64(blocks) || seal.Format != format || seal.By != "key:test" || seal.TZ != "Asia/Kolkata" {
+				t.Errorf("seal %+v", seal)
+			}
+			verify := func(s Seal, sum string, n int64) VerifyReportAnswer {
+				var out VerifyReportAnswer
+				h.want(t, 200, "POST", "/v1/export/verify", string(mustJSON(VerifyReportBody{Seal: s, SHA256: sum, Bytes: n})), &out)
+				return out
+			}
+			if v := verify(seal, sum, n); !v.Valid {
+				t.Errorf("%+v", v)
+			}
+			if v := verify(seal, strings.Repeat("0", 64), n); v.Valid {
+				t.Error("another hash was taken")
+			}
+			forged := seal
+			forged.By = "operator:somebody@example.org"
+			if v := verify(forged, sum, n); v.Valid {
+				t.Error("a forged name was taken")
+			}
+			foreign := seal
+			key, err := reportKey(bytes.Repeat([]byte("x"), 32))
+			if err != nil {
+				t.Fatal(err)
+			}
+			foreign.sign(key)
+			if v := verify(foreign, sum, n); v.Valid || !strings.Contains(v.Fault, "another installation") {
+				t.Errorf("another key: %+v", v)
+			}
+			// Every 97th byte changed, a line taken out, the end cut off.
+			for at := 0; at < len(text)-1; at += max(97, len(text)/200) {
+				changed := []byte(text)
+				changed[at] ^= 1
+				if s, sum, n, err := ReadSeal(bytes.NewReader(changed)); err == nil && s.Check(sum, n) == "" {
+					t.Fatalf("byte %d of %d was changed and nobody noticed", at, len(text))
+				}
+			}
+			lines := strings.SplitAfter(text, "\n")
+			for _, cut := range []string{strings.Join(append(append([]string{}, lines[:5]...), lines[6:]...), ""), text[:len(text)/2]} {
+				if s, sum, n, err := ReadSeal(strings.NewReader(cut)); err == nil && s.Check(sum, n) == "" {
+					t.Error("a part was taken out and nobody noticed")
+				}
+			}
+			check := map[string]func(*testing.T, string){"json": reportJSON, "ndjson": reportLines, "csv": reportCSVFile, "html": reportPage}
+			check[format](t, text)
+		})
+	}
+}
+
+func rowsOf(t *testing.T, rows []map[string]any) {
+	t.Helper()
+	if len(rows) != len(hostile()) {
+		t.Fatalf("%d blocks", len(rows))
+	}
+	reasons := map[string]bool{}
+	lifted := 0
+	for _, r := range rows {
+		reason, _ := r["reason"].(string)
+		reasons[reason] = true
+		if r["lifted_by"] == "key:test" {
+			lifted++
+		}
+	}
+	for _, text := range hostile() {
+		if !reasons[text] {
+			t.Errorf("the reason %q is not there as it was given", text)
+		}
+	}
+	if lifted != 5 {
+		t.Errorf("%d lifted", lifted)
+	}
+}
+
+func reportJSON(t *testing.T, text string) {
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"report", "totals", "trend", "types", "sources", "rules", "protection", "degraded", "policy_changes", "deliveries", "actions", "blocks", "seal",
+	} {
+		if doc[name] == nil {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	var rows []map[string]any
+	if err := json.Unmarshal(doc["blocks"], &rows); err != nil {
+		t.Fatal(err)
+	}
+	rowsOf(t, rows)
+	var actions []map[string]any
+	if err := json.Unmarshal(doc["actions"], &actions); err != nil || len(actions) < len(hostile())+5 {
+		t.Errorf("%d actions, %v", len(actions), err)
+	}
+}
+
+func reportLines(t *testing.T, text string) {
+	var rows []map[string]any
+	for line := range strings.Lines(text) {
+		var row map[string]any
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if row["section"] == "blocks" {
+			rows = append(rows, row)
+		}
+	}
+	rowsOf(t, rows)
+}
+
+func reportCSVFile(t *testing.T, text string) {
+	in := csv.NewReader(strings.NewReader(text))
+	in.FieldsPerRecord = -1
+	blocks := 0
+	for {
+		row, err := in.Read()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cell := range row {
+			if isFormula(cell) && cell[0] != '\'' && !strings.HasPrefix(cell, "/") {
+				t.Errorf("a spreadsheet would calculate %q", cell)
+			}
+		}
+		if row[0] == "blocks" {
+			blocks++
+		}
+	}
+	if blocks != len(hostile()) {
+		t.Errorf("%d blocks", blocks)
+	}
+}
+
+var (
+	anyTag  = regexp.MustCompile(`<(/?)([^\s/>]*)([^>]*)>`)
+	plainOf = regexp.MustCompile(`^( (lang|charset|name|content|scope|class|id|colspan|viewBox|role|aria-label|x|y|width|height|text-anchor)="[^"<>]*")*/?$`)
+)
+
+// reportPage looks at everything that a browser could take for markup.
+func reportPage(t *testing.T, text string) {
+	allowed := map[string]bool{}
+	for _, tag := range strings.Fields("!doctype html head meta title style body main section h1 h2 p table thead tbody tr th td bdi svg rect text footer pre") {
+		allowed[tag] = true
+	}
+	rows := 0
+	for _, tag := range anyTag.FindAllStringSubmatch(text, -1) {
+		if !allowed[tag[2]] || tag[2] != "!doctype" && !plainOf.MatchString(tag[3]) {
+			t.Errorf("a stranger made the tag %s", tag[0])
+		}
+		if tag[0] == "<tr>" {
+			rows++
+		}
+	}
+	if strings.Count(text, "<") != len(anyTag.FindAllString(text, -1)) {
+		t.Error("there is a < that begins no tag")
+	}
+	if rows < len(hostile()) {
+		t.Errorf("%d rows", rows)
+	}
+	if strings.ContainsAny(text, "\u202e\u2066\ufeff\u200b") || !utf8.ValidString(text) {
+		t.Error("invisible characters")
+	}
+}
+
+func TestReportOverTheWireIsForThePageOnly(t *testing.T) {
+	h := newWhole(t)
+	var text string
+	res := h.want(t, 200, "GET", "/v1/export/report?period=last_7_days&format=html&inline=true", "", &text)
+	csp := res.Header.Get("Content-Security-Policy")
+	if !strings.HasPrefix(csp, "default-src 'none'; style-src 'sha256-") || strings.Contains(csp, "unsafe") {
+		t.Errorf("CSP %q", csp)
+	}
+	if d := res.Header.Get("Content-Disposition"); !strings.HasPrefix(d, "inline") {
+		t.Errorf("disposition %q", d)
+	}
+	for query, place := range map[string]string{
+		"":                        "query.period",
+		"?period=yesterday":       "query.period",
+		"?period=this_month&tz=X": "query.tz",
+		"?period=this_month&from=2026-01-01T00:00:00Z":                                  "query.period",
+		"?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z":                            "query.to",
+		"?from=2020-02-01T00:00:00Z&to=2024-01-01T00:00:00Z":                            "query.to",
+		"?period=this_month&inline=true":                                                "query.inline",
+		"?period=this_month&format=pdf":                                                 "query.format",
+		"?from=" + url.QueryEscape("2099-01-01T00:00:00Z") + "&to=2099-02-01T00:00:00Z": "query.from",
+	} {
+		h.want(t, 422, "GET", "/v1/export/report"+query, "", nil)
+		h.do(t, "GET", "/v1/export/report"+query, "", &text)
+		if !strings.Contains(text, place) {
+			t.Errorf("%s: %s", query, text)
+		}
+	}
+}
+
+func TestReportPeriods(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 5, 1, 0, 30, 0, 0, zone) // 30 April in UTC, a Friday
+	for period, want := range map[string]string{
+		"previous_week":    "2026-04-20 2026-04-27",
+		"previous_month":   "2026-04-01 2026-05-01",
+		"previous_quarter": "2026-01-01 2026-04-01",
+		"previous_year":    "2025-01-01 2026-01-01",
+		"this_month":       "2026-05-01 2026-06-01",
+		"this_quarter":     "2026-04-01 2026-07-01",
+		"last_7_days":      "2026-04-25 2026-05-02",
+		"last_30_days":     "2026-04-02 2026-05-02",
+	} {
+		q := ReportQuery{Period: period, TZ: "Europe/Berlin"}
+		from, to, _, err := q.span(now)
+		if got := from.In(zone).Format(time.DateOnly) + " " + to.In(zone).Format(time.DateOnly); got != want || err != nil {
+			t.Errorf("%s: %s, want %s (%v)", period, got, want, err)
+		}
+		if h, m, s := from.In(zone).Clock(); h+m+s != 0 {
+			t.Errorf("%s begins at %s", period, from)
+		}
+	}
+}
+
+// FuzzReadSeal: whatever a file holds, it is read to its end or refused, and
+// nothing that was not signed checks.
+func FuzzReadSeal(f *testing.F) {
+	for _, s := range []string{"", "\n", `"seal":{}}`, `{"section":"seal","seal":{"kind":"warder.report.v1"}}`, `"seal","{""kind"":""x""}"`, `<pre id="seal">{}</pre>`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, sum, n, err := ReadSeal(bytes.NewReader(data))
+		if err == nil && (n > int64(len(data)) || s.Check(sum, n) == "") {
+			t.Fatalf("%+v checks", s)
+		}
+	})
+}
