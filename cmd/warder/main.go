@@ -60,7 +60,7 @@ type commands struct {
 	Conf     configCmd   `cmd:"" name:"config" help:"The configuration of the process."`
 	Replay   replayCmd   `cmd:"" help:"Tell what a policy would have made of a recorded list of events."`
 	Audit    auditCmd    `cmd:"" help:"The audit trail."`
-	Export   exportCmd   `cmd:"" help:"Write events, blocks or the audit trail to a file."`
+	Export   exportCmd   `cmd:"" help:"Write events, blocks, the audit trail or the security report to a file; verify a report."`
 	Backup   backupCmd   `cmd:"" help:"Write a backup of everything to a file."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup back. No server may be running."`
 	Alert    alertCmd    `cmd:"" help:"Mail to the administrators."`
