@@ -213,7 +213,7 @@ export function BlockButton(props: {
   const label = props.now ? `Block ${props.ip} for good` : `Block ${props.ip}`;
   return props.compact ? (
     <Tooltip label={props.now ? "Block for good" : "Block"}>
-      <ActionIcon variant="subtle" color="red" aria-label={label} loading={block.isPending} onClick={act}>
+      <ActionIcon variant="subtle" color="gray" aria-label={label} loading={block.isPending} onClick={act}>
         <IconBan size={16} />
       </ActionIcon>
     </Tooltip>

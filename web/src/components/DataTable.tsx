@@ -31,6 +31,8 @@ export function DataTable<T>(props: {
   more?: () => void;
   loadingMore?: boolean;
   minWidth?: number;
+  /** The widths of the columns hold; what does not fit is cut or wraps. */
+  fixed?: boolean;
 }) {
   const { rows, columns, selected, onSelect } = props;
   if (props.error && !rows) {
@@ -51,7 +53,11 @@ export function DataTable<T>(props: {
   return (
     <>
       <ScrollArea type="auto" scrollbarSize={8}>
-        <Table aria-label={props.label} miw={props.minWidth ?? 640}>
+        <Table
+          aria-label={props.label}
+          miw={props.minWidth ?? 640}
+          layout={props.fixed ? "fixed" : undefined}
+        >
           <Table.Thead>
             <Table.Tr>
               {selected && (

@@ -1,4 +1,4 @@
-import { Group, Stack, Text } from "@mantine/core";
+import { Box, Group, Text } from "@mantine/core";
 import { Fragment } from "react";
 import type { Schemas } from "@/api/client";
 import { AccountLink } from "./Links";
@@ -19,34 +19,29 @@ const words: Record<string, string> = {
 /** A reason in words; one of the application's own as it stands. */
 export const reasonWords = (reason: string) => words[reason] ?? reason;
 
-/** What happened, in one line or two: whose account, why it failed, what was asked for. */
-export function EventDetails({ event, account = true }: { event: Event; account?: boolean }) {
-  const request = [event.method, event.path].filter(Boolean).join(" ");
-  const facts = [
-    event.reason && reasonWords(event.reason),
-    request,
-    !event.account && !event.reason && !request && event.rule,
-  ]
+/** Why and what was asked for, in words: "wrong password · POST /login". */
+export const factsOf = (event: Event) =>
+  [event.reason && reasonWords(event.reason), [event.method, event.path].filter(Boolean).join(" ")]
     .filter(Boolean)
     .join(" · ");
-  if (!account)
-    return facts ? (
-      <Text size="sm" lineClamp={1} className="breakable" c="dimmed">
-        {facts}
-      </Text>
-    ) : (
-      <Text size="sm">–</Text>
-    );
+
+/** What happened, in one line: whose account, why it failed, what was asked for. */
+export function EventDetails({ event, account = true }: { event: Event; account?: boolean }) {
+  const facts = factsOf(event) || (event.rule ? `rule ${event.rule}` : "");
   return (
-    <Stack gap={0}>
-      {event.account && <AccountLink account={event.account} realm={event.realm} />}
+    <Group gap="sm" wrap="nowrap" miw={0}>
+      {account && event.account && (
+        <Box miw={0} style={{ flex: "0 1 auto" }} className="one-line">
+          <AccountLink account={event.account} />
+        </Box>
+      )}
       {facts && (
-        <Text size="xs" c="dimmed" lineClamp={1} className="breakable">
+        <Text size="sm" c="dimmed" className="one-line" miw={0} flex="0 3 auto" title={facts}>
           {facts}
         </Text>
       )}
-      {!event.account && !facts && <Text size="sm">–</Text>}
-    </Stack>
+      {!facts && !(account && event.account) && <Text size="sm">–</Text>}
+    </Group>
   );
 }
 

@@ -58,7 +58,13 @@ export function FilterMenu(props: { value: string; include: () => void; exclude:
   return (
     <Menu withinPortal position="bottom-start">
       <Menu.Target>
-        <ActionIcon size="xs" variant="subtle" color="gray" aria-label={`Filter by ${props.value}`}>
+        <ActionIcon
+          className="quiet"
+          size="xs"
+          variant="subtle"
+          color="gray"
+          aria-label={`Filter by ${props.value}`}
+        >
           <IconFilter size={12} />
         </ActionIcon>
       </Menu.Target>

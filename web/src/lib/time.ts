@@ -1,11 +1,9 @@
 import dayjs from "dayjs";
-import relativeTime from "dayjs/plugin/relativeTime";
 import timezone from "dayjs/plugin/timezone";
 import utc from "dayjs/plugin/utc";
 
 dayjs.extend(utc);
 dayjs.extend(timezone);
-dayjs.extend(relativeTime);
 
 /** The time zone that dates are shown in: the operator's, else the browser's. */
 let zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
@@ -23,7 +21,31 @@ export function setTimeZone(name: string | undefined) {
 /** "2026-11-22 14:03:07", in the operator's time zone. */
 export const exact = (t: string | number | Date) => dayjs(t).tz(zone).format("YYYY-MM-DD HH:mm:ss");
 export const day = (t: string | number | Date) => dayjs(t).tz(zone).format("D MMM YYYY");
-export const relative = (t: string | number | Date) => dayjs(t).fromNow();
+
+const steps: [number, string, string][] = [
+  [60, "s", "s"],
+  [60, "min", "min"],
+  [24, "h", "h"],
+  [30, "day", "days"],
+  [12, "month", "months"],
+  [Number.POSITIVE_INFINITY, "year", "years"],
+];
+
+/** "just now", "19 min ago", "in 3 days": short, so that lists stay calm. */
+export function relative(t: string | number | Date, now = Date.now()): string {
+  const ahead = dayjs(t).valueOf() - now;
+  let n = Math.abs(ahead) / 1000;
+  if (n < 45) return ahead > 5_000 ? "in a moment" : "just now";
+  for (const [size, one, many] of steps) {
+    const whole = Math.round(n);
+    if (whole < size) {
+      const text = `${whole} ${whole === 1 ? one : many}`;
+      return ahead > 0 ? `in ${text}` : `${text} ago`;
+    }
+    n /= size;
+  }
+  return exact(t);
+}
 
 /** "3 h", "15 min", "2 days"; 0 is permanent. */
 export function duration(seconds: number): string {

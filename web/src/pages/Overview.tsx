@@ -91,7 +91,7 @@ export default function Overview() {
       <Figures
         now={summary.data}
         before={previous.data}
-        than={rangeLabels[f.range as RangeName] ?? "time"}
+        than={`Compared with ${f.range in rangeLabels ? `the ${rangeLabels[f.range as RangeName]}` : "the same time"} before`}
         buckets={trend.data?.buckets}
         filters={filters}
         range={range}

@@ -21,7 +21,7 @@ export function PostureBadge() {
     <Popover position="bottom-end" withArrow width={380} shadow="md">
       <Popover.Target>
         <UnstyledButton className="posture" aria-label={`State of protection: ${posture.title}`}>
-          <Group gap={6} wrap="nowrap" c={`var(--mantine-color-${look.color}-text)`}>
+          <Group gap={6} wrap="nowrap" c={look.tone}>
             <look.icon size={18} aria-hidden />
             <Text span size="sm" fw={600} visibleFrom="sm" c="inherit">
               {posture.title}

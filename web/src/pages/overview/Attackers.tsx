@@ -19,6 +19,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
     {
       key: "ip",
       title: "Address",
+      width: 172,
       cell: (a) => (
         <Stack gap={2}>
           <AddressLink ip={a.ip.replace(/\/64$/, "")} />
@@ -84,11 +85,11 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
         );
       },
     },
-    { key: "last", title: "Last seen", width: 116, wide: true, cell: (a) => <When at={a.last_seen} /> },
+    { key: "last", title: "Last seen", width: 104, wide: true, cell: (a) => <When at={a.last_seen} /> },
     {
       key: "act",
       title: <span className="visually-hidden">Actions</span>,
-      width: 96,
+      width: 112,
       cell: (a) => (
         <Group justify="flex-end">
           {a.block_id ? (
@@ -126,7 +127,8 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
         id={(a) => a.ip}
         error={props.error}
         retry={props.retry}
-        minWidth={480}
+        minWidth={500}
+        fixed
         empty={
           <Empty title="Nobody attacked in this time">
             Addresses with warnings and worse are listed here.

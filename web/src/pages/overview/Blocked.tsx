@@ -14,6 +14,7 @@ const columns: Column<Block>[] = [
   {
     key: "subject",
     title: "Who",
+    width: 172,
     cell: (b) => (
       <Stack gap={0}>
         {b.ip && <AddressLink ip={b.ip.replace(/\/64$/, "")} />}
@@ -21,7 +22,7 @@ const columns: Column<Block>[] = [
       </Stack>
     ),
   },
-  { key: "at", title: "Since", width: 124, cell: (b) => <When at={b.blocked_at} /> },
+  { key: "at", title: "Since", width: 104, cell: (b) => <When at={b.blocked_at} /> },
   {
     key: "why",
     title: "Why",
@@ -39,7 +40,7 @@ const columns: Column<Block>[] = [
   {
     key: "act",
     title: <span className="visually-hidden">Actions</span>,
-    width: 92,
+    width: 112,
     cell: (b) => (
       <Group justify="flex-end">
         <UnblockButton block={b} />
@@ -67,7 +68,8 @@ export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => vo
         id={(b) => b.id}
         error={props.error}
         retry={props.retry}
-        minWidth={480}
+        minWidth={500}
+        fixed
         empty={
           <Empty icon={<IconBan size={20} />} title="Nobody is blocked">
             Addresses that cross a threshold, and those blocked by hand, are listed here.

@@ -13,6 +13,7 @@ type Summary = Schemas["SummaryView"];
 export function Figures(props: {
   now?: Summary;
   before?: Summary;
+  /** The time before, in words: "the 30 days before". */
   than: string;
   buckets?: Bucket[];
   filters: Filters;
@@ -27,9 +28,10 @@ export function Figures(props: {
         value={now?.events}
         to="/events"
         search={events()}
-        below={change(now?.events, before?.events, props.than)}
+        below={change(now?.events, before?.events)}
+        hint={props.than}
       >
-        <Sparkline values={buckets.map((b) => total(b))} />
+        <Sparkline values={buckets.map((b) => total(b))} width={64} />
       </Figure>
       <Figure
         name="Critical"
@@ -37,9 +39,10 @@ export function Figures(props: {
         tone={now?.critical ? "var(--severity-critical-text)" : undefined}
         to="/events"
         search={events({ severity: "critical", not_severity: undefined })}
-        below={change(now?.critical, before?.critical, props.than)}
+        below={change(now?.critical, before?.critical)}
+        hint={props.than}
       >
-        <Sparkline values={buckets.map((b) => b.critical)} color="var(--severity-critical)" />
+        <Sparkline values={buckets.map((b) => b.critical)} color="var(--severity-critical)" width={64} />
       </Figure>
       <Figure
         name="High"
@@ -47,9 +50,10 @@ export function Figures(props: {
         tone={now?.high ? "var(--severity-high-text)" : undefined}
         to="/events"
         search={events({ severity: "high", not_severity: undefined })}
-        below={change(now?.high, before?.high, props.than)}
+        below={change(now?.high, before?.high)}
+        hint={props.than}
       >
-        <Sparkline values={buckets.map((b) => b.high)} color="var(--severity-high)" />
+        <Sparkline values={buckets.map((b) => b.high)} color="var(--severity-high)" width={64} />
       </Figure>
       <Figure
         name="Suspicious addresses"
@@ -63,7 +67,8 @@ export function Figures(props: {
         value={now?.new_blocks}
         to="/blocks"
         search={{ range: props.range }}
-        below={change(now?.new_blocks, before?.new_blocks, props.than)}
+        below={change(now?.new_blocks, before?.new_blocks)}
+        hint={props.than}
       />
       <Figure
         name="Blocked now"
@@ -84,14 +89,14 @@ export function Figures(props: {
   );
 }
 
-/** "12 % more than the 30 days before". */
-export function change(now: number | undefined, before: number | undefined, than: string): string {
+/** What changed against the time before, in few words: "+12 %". */
+export function change(now: number | undefined, before: number | undefined): string {
   if (now === undefined || before === undefined) return "";
-  if (now === before) return `as in the ${than} before`;
-  if (before === 0) return `none in the ${than} before`;
-  const p = Math.round((Math.abs(now - before) / before) * 100);
-  const word = now > before ? "more" : "less";
-  return p > 999 ? `over 10 times the ${than} before` : `${Math.max(1, p)} % ${word} than the ${than} before`;
+  if (now === before) return "as before";
+  if (before === 0) return "none before";
+  if (now >= 10 * before) return `${Math.round(now / before).toLocaleString("en")} × before`;
+  const p = Math.round(((now - before) / before) * 100);
+  return `${p > 0 ? "+" : "−"}${Math.abs(p) || "<1"} % on before`;
 }
 
 function Figure(props: {
@@ -101,6 +106,7 @@ function Figure(props: {
   to: string;
   search: Search;
   below: ReactNode;
+  hint?: string;
   children?: ReactNode;
 }) {
   return (
@@ -129,7 +135,7 @@ function Figure(props: {
           {props.children}
         </Box>
       </Group>
-      <Text component="div" size="xs" c="dimmed" mih={18} lineClamp={1}>
+      <Text component="div" size="xs" c="dimmed" mih={18} lineClamp={1} title={props.hint}>
         {props.below}
       </Text>
     </Box>

@@ -1,4 +1,4 @@
-import { Alert, Anchor, Box, Group, List, SimpleGrid, Stack, Text, ThemeIcon } from "@mantine/core";
+import { Anchor, Box, Group, List, SimpleGrid, Stack, Text, ThemeIcon } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCloudOff,
@@ -14,13 +14,13 @@ import { api, data } from "@/api/client";
 import { type Posture, usePosture } from "@/lib/posture";
 import { exact, relative, timeZone } from "@/lib/time";
 
-export const postureLooks: Record<Posture["state"], { icon: typeof IconEye; color: string }> = {
-  unknown: { icon: IconShieldHalf, color: "gray" },
-  away: { icon: IconCloudOff, color: "red" },
-  off: { icon: IconShieldOff, color: "red" },
-  observing: { icon: IconEye, color: "blue" },
-  attention: { icon: IconAlertTriangle, color: "yellow" },
-  protecting: { icon: IconShieldCheckFilled, color: "warder" },
+export const postureLooks: Record<Posture["state"], { icon: typeof IconEye; color: string; tone: string }> = {
+  unknown: { icon: IconShieldHalf, color: "gray", tone: "var(--mantine-color-dimmed)" },
+  away: { icon: IconCloudOff, color: "red", tone: "var(--severity-critical-text)" },
+  off: { icon: IconShieldOff, color: "red", tone: "var(--severity-critical-text)" },
+  observing: { icon: IconEye, color: "blue", tone: "var(--severity-info-text)" },
+  attention: { icon: IconAlertTriangle, color: "yellow", tone: "var(--severity-warning-text)" },
+  protecting: { icon: IconShieldCheckFilled, color: "warder", tone: "var(--state-good)" },
 };
 
 /** What is not as it should be, since when, and what to do about it. */
@@ -128,9 +128,9 @@ export function Protection() {
         </SimpleGrid>
       </Group>
       {posture.reasons.length > 0 && (
-        <Alert mt="md" p="sm" color="yellow" variant="light">
+        <Box mt="md" pt="md" style={{ borderTop: "1px solid var(--surface-border)" }}>
           <PostureReasons reasons={posture.reasons} />
-        </Alert>
+        </Box>
       )}
     </Box>
   );

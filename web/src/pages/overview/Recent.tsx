@@ -25,12 +25,12 @@ export function eventColumns(props: {
       />
     ) : null;
   return [
-    { key: "time", title: "Time", width: 130, cell: (e) => <When at={e.time} /> },
-    { key: "severity", title: "Severity", width: 104, cell: (e) => <SeverityBadge severity={e.severity} /> },
+    { key: "time", title: "Time", width: 112, cell: (e) => <When at={e.time} /> },
+    { key: "severity", title: "Severity", width: 112, cell: (e) => <SeverityBadge severity={e.severity} /> },
     {
       key: "name",
       title: "Type",
-      width: 270,
+      width: 280,
       cell: (e) => (
         <Group gap={2} wrap="nowrap">
           <EventName name={e.name} />
@@ -49,7 +49,12 @@ export function eventColumns(props: {
         </Group>
       ),
     },
-    { key: "details", title: "Details", cell: (e) => <EventDetails event={e} /> },
+    {
+      key: "details",
+      title: "Details",
+      width: "100%",
+      cell: (e) => <EventDetails event={e} />,
+    },
     {
       key: "actions",
       title: <span className="visually-hidden">Actions</span>,
@@ -127,6 +132,7 @@ export function Recent(props: {
         retry={props.retry}
         onOpen={props.onView}
         minWidth={940}
+        fixed
       />
     </Panel>
   );

@@ -41,10 +41,10 @@ export function Trend(props: {
       }
     >
       {!buckets ? (
-        <Skeleton h={330} />
+        <Skeleton h={440} />
       ) : (
         <ChartFrame
-          height={300}
+          height={350}
           summary={[summary(buckets, size), props.note].filter(Boolean).join(" ")}
           table={{
             head: [`Time (${timeZone()})`, ...severities.map((s) => severityLook[s].label), "Total"],
@@ -80,7 +80,7 @@ export function Trend(props: {
             size={size}
             series={series}
             log={log}
-            height={286}
+            height={336}
             onZoom={(from, to) => props.setRange(`${from}..${to}`)}
             onOpen={(from, to) =>
               void navigate({ to: "/events", search: { ...filters, range: `${from}..${to}` } as never })
