@@ -7,8 +7,17 @@ import { type Severity, severities, severityColor, severityLook } from "@/lib/se
 import "./charts.css";
 import { cursor, selection } from "./cursor";
 import { markPath } from "./marks";
-import { countTicks, labelled, logTicks, nearest, place, share } from "./scale";
-import { type Bucket, type BucketSize, bucketEnd, bucketName, partial, tickName, total } from "./trend";
+import { countTicks, logTicks, nearest, place, share } from "./scale";
+import {
+  type Bucket,
+  type BucketSize,
+  bucketEnd,
+  bucketName,
+  partial,
+  tickName,
+  ticksOf,
+  total,
+} from "./trend";
 
 const margin = { top: 14, right: 16, bottom: 26, left: 46 };
 
@@ -126,7 +135,14 @@ export function TrendChart(props: {
         act({ type: "release" });
       }}
     >
-      <svg width={width || "100%"} height={height} aria-hidden="true" focusable="false" cursor="crosshair">
+      <svg
+        width={width || "100%"}
+        height={height}
+        overflow="visible"
+        aria-hidden="true"
+        focusable="false"
+        cursor="crosshair"
+      >
         {width > 0 && count > 0 && (
           <>
             {ticks.map((t) => (
@@ -137,15 +153,9 @@ export function TrendChart(props: {
                 </text>
               </g>
             ))}
-            {labelled(count, inner.width, size === "day" ? 62 : 86).map((i) => (
-              <text
-                key={buckets[i]?.time}
-                className="chart-axis"
-                x={x(i)}
-                y={height - 8}
-                textAnchor={i === count - 1 ? "end" : i === 0 ? "start" : "middle"}
-              >
-                {i === open && size === "day" ? "Today" : tickName(buckets, i, size, span)}
+            {ticksOf(buckets, size, span, inner.width).map((i) => (
+              <text key={buckets[i]?.time} className="chart-axis" x={x(i)} y={height - 8} textAnchor="middle">
+                {i === open && size === "day" ? "Today" : tickName(buckets, i, size)}
               </text>
             ))}
             {open > 0 && (

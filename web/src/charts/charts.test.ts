@@ -3,7 +3,7 @@ import { setTimeZone } from "@/lib/time";
 import { type Cursor, type CursorAction, cursor, selection } from "./cursor";
 import { all, only, shown, toggled, without } from "./legend";
 import { angles, countTicks, labelled, logTicks, nearest, percent, place, share } from "./scale";
-import { type Bucket, bucketEnd, bucketName, partial, summary, toCSV } from "./trend";
+import { type Bucket, bucketEnd, bucketName, partial, summary, tickName, ticksOf, toCSV } from "./trend";
 
 describe("scales", () => {
   it("have whole ticks from 0 to the top", () => {
@@ -140,6 +140,15 @@ describe("a trend", () => {
   it("marks the bucket that is not over", () => {
     const now = Date.parse("2026-10-26T12:00:00Z");
     expect([partial(days, 0, "day", now), partial(days, 1, "day", now)]).toEqual([false, true]);
+  });
+
+  it("labels hours of several days where a day begins", () => {
+    const begin = Date.parse("2026-11-06T23:00:00Z"); // midnight in Berlin
+    const hours = Array.from({ length: 96 }, (_, i) => bucket(new Date(begin + i * 3_600_000).toISOString()));
+    const at = ticksOf(hours, "hour", 96 * 3_600_000, 800);
+    expect(at.map((i) => tickName(hours, i, "hour"))).toEqual(["7 Nov", "8 Nov", "9 Nov", "10 Nov"]);
+    expect(ticksOf(hours, "hour", 96 * 3_600_000, 130)).toEqual([24, 72]);
+    expect(tickName(hours, 14, "hour")).toBe("14:00");
   });
 
   it("says what it shows", () => {

@@ -1,5 +1,6 @@
 import { type Severity, severities } from "@/lib/severity";
 import { dayjs, startOfDay, timeZone } from "@/lib/time";
+import { labelled } from "./scale";
 
 export type Bucket = { time: string; info: number; warning: number; high: number; critical: number };
 export type BucketSize = "minute" | "quarter" | "hour" | "day";
@@ -31,11 +32,24 @@ export function bucketName(buckets: Bucket[], i: number, size: BucketSize): stri
   return `${begin.format("ddd D MMM YYYY, HH:mm")}–${end.format("HH:mm")}`;
 }
 
-/** The label below the axis: a day, or an hour with its day where one begins. */
-export function tickName(buckets: Bucket[], i: number, size: BucketSize, span: number): string {
+/** Which places have a label below the axis. Hours of several days are labelled
+ * where a day begins. */
+export function ticksOf(buckets: Bucket[], size: BucketSize, span: number, width: number): number[] {
+  if (size === "day" || span <= 2 * 86_400_000)
+    return labelled(buckets.length, width, size === "day" ? 62 : 54);
+  const days = buckets.map((_, i) => i).filter((i) => midnight(buckets, i));
+  const each = (width / buckets.length) * (24 / hours[size]); // pixels of a day
+  return labelled(days.length, each * days.length, 62).map((i) => days[i] as number);
+}
+
+const hours: Record<BucketSize, number> = { minute: 1 / 60, quarter: 1 / 4, hour: 1, day: 24 };
+const midnight = (buckets: Bucket[], i: number) =>
+  dayjs(buckets[i]?.time).tz(timeZone()).format("HH:mm") === "00:00";
+
+/** The label below the axis: a day where one begins, else the time of day. */
+export function tickName(buckets: Bucket[], i: number, size: BucketSize): string {
   const begin = dayjs(buckets[i]?.time).tz(timeZone());
-  if (size === "day") return begin.format("D MMM");
-  return begin.format(span > 2 * 86_400_000 ? "D MMM HH:mm" : "HH:mm");
+  return begin.format(size === "day" || midnight(buckets, i) ? "D MMM" : "HH:mm");
 }
 
 /** One sentence that says what a chart shows. */

@@ -135,7 +135,7 @@ function BlockForm(props: { ip?: string; reason?: string; duration?: number; clo
           </Button>
           <Button
             type="submit"
-            color="red"
+            color="red.9"
             leftSection={<IconBan size={16} />}
             loading={block.isPending}
             disabled={!valid}

@@ -11,7 +11,6 @@ import {
   Stack,
   Tabs,
   Text,
-  Timeline,
   Tooltip,
   UnstyledButton,
 } from "@mantine/core";
@@ -27,7 +26,7 @@ import { Loading, ProblemAlert } from "./Feedback";
 import { FilterLink } from "./FilterLink";
 import { AccountLink, AddressLink, Copy } from "./Links";
 import { SeverityBadge } from "./Severity";
-import { When } from "./When";
+import { UnblockButton } from "./UnblockDialog";
 
 /**
  * One event in full, at the side of the list that it came from: what happened,
@@ -65,7 +64,9 @@ export function EventDrawer(props: {
       scrollAreaComponent={ScrollArea.Autosize}
       title={
         <Group gap="xs">
-          <Text fw={650}>Event</Text>
+          <Text fw={650} tabIndex={-1} data-autofocus>
+            Event
+          </Text>
           <Group gap={2}>
             <Step label="Previous event (k)" icon={<IconChevronUp size={16} />} to={before} onOpen={onOpen} />
             <Step label="Next event (j)" icon={<IconChevronDown size={16} />} to={next} onOpen={onOpen} />
@@ -114,11 +115,7 @@ function Full({ event, onOpen }: { event: Event; onOpen: (id: string) => void })
       </Stack>
       {event.ip && (
         <Group gap="xs">
-          <BlockButton
-            ip={event.ip}
-            label={`Block ${event.ip}`}
-            reason={`${event.name} at ${exact(event.time)}`}
-          />
+          <BlockOrUnblock ip={event.ip} reason={`${event.name} at ${exact(event.time)}`} />
           <FilterLink to="/events" search={{ ip: event.ip }} size="sm">
             Everything from this address
           </FilterLink>
@@ -148,6 +145,31 @@ function Full({ event, onOpen }: { event: Event; onOpen: (id: string) => void })
   );
 }
 
+/** What can be done about an address: block it, or lift the block that stands. */
+function BlockOrUnblock({ ip, reason }: { ip: string; reason: string }) {
+  const blocks = useQuery({
+    queryKey: ["blocks", { state: "active", ip, limit: 1 }],
+    queryFn: () => data(api.GET("/v1/blocks", { params: { query: { state: "active", ip, limit: 1 } } })),
+  });
+  const block = blocks.data?.items?.[0];
+  if (blocks.isPending) return null;
+  if (!block) return <BlockButton ip={ip} label={`Block ${ip}`} reason={reason} />;
+  return (
+    <>
+      <FilterLink
+        to="/blocks"
+        search={{ block: block.id }}
+        size="sm"
+        c="var(--severity-critical-text)"
+        fw={600}
+      >
+        {block.ip === ip ? "Blocked" : `Blocked with ${block.ip}`}
+      </FilterLink>
+      <UnblockButton block={block} />
+    </>
+  );
+}
+
 function Json({ value, label }: { value: unknown; label: string }) {
   const text = JSON.stringify(value, null, 2);
   return (
@@ -162,6 +184,9 @@ function Json({ value, label }: { value: unknown; label: string }) {
   );
 }
 
+/** Whether something was decided on an event: on Warder's own nothing is. */
+const decided = (event: Event) => event.action && (event.app || event.action !== "allow");
+
 /** Names and values, one below the other. */
 function Rows({ rows }: { rows: [string, ReactNode][] }) {
   return (
@@ -171,7 +196,7 @@ function Rows({ rows }: { rows: [string, ReactNode][] }) {
       style={{ display: "grid", gridTemplateColumns: "minmax(96px, 132px) 1fr", columnGap: 16, rowGap: 8 }}
     >
       {rows
-        .filter(([, value]) => value !== undefined && value !== "" && value !== null)
+        .filter(([, value]) => value !== undefined && value !== "" && value !== null && value !== false)
         .flatMap(([name, value]) => [
           <Text component="dt" size="sm" c="dimmed" key={`${name} name`}>
             {name}
@@ -230,7 +255,7 @@ function What({ event }: { event: Event }) {
           ["Session", mono(event.session)],
           ["Device", mono(event.device)],
           ["Source", event.known_source && "known: signed in well from there before"],
-          ["Decision", event.action && <DecisionWord action={event.action} />],
+          ["Decision", decided(event) && <DecisionWord action={event.action} />],
           [
             "Rule",
             event.rule && (
@@ -253,7 +278,7 @@ function What({ event }: { event: Event }) {
           ],
           ["Counts", event.eligible ? "towards the rules" : "not towards the rules"],
           ["Reported by", event.app ? mono(event.app) : "Warder itself"],
-          ["Arrived", event.arrival !== event.time && <When at={event.arrival} exactly />],
+          ["Arrived", event.arrival !== event.time && exact(event.arrival)],
           ["Id", mono(event.id, "Copy the id")],
         ]}
       />
@@ -281,23 +306,25 @@ function Explained({ event }: { event: Event }) {
   const block = why.data.block;
   return (
     <Stack gap="lg">
-      <Box>
-        <Text fw={600} size="sm" mb={6}>
-          When it happened
-        </Text>
-        <Group gap="xs">
-          <DecisionWord action={event.action} />
-          <Text size="sm" className="breakable">
-            {[
-              event.decision_reason && decisionWords(event.decision_reason),
-              event.rule && `rule ${event.rule}`,
-              !event.eligible && "not counted",
-            ]
-              .filter(Boolean)
-              .join(", ")}
+      {decided(event) && (
+        <Box>
+          <Text fw={600} size="sm" mb={6}>
+            When it happened
           </Text>
-        </Group>
-      </Box>
+          <Group gap="xs">
+            <DecisionWord action={event.action} />
+            <Text size="sm" className="breakable">
+              {[
+                event.decision_reason && decisionWords(event.decision_reason),
+                event.rule && `rule ${event.rule}`,
+                !event.eligible && "not counted",
+              ]
+                .filter(Boolean)
+                .join(", ")}
+            </Text>
+          </Group>
+        </Box>
+      )}
       {block && (
         <Box>
           <Text fw={600} size="sm" mb={6}>
@@ -349,9 +376,16 @@ const decisionWords = (reason: string) =>
 function Evidence({ list }: { list: Schemas["Evidence"][] }) {
   if (list.length === 0) return null;
   return (
-    <Timeline bulletSize={10} lineWidth={2} mt="sm" active={list.length}>
+    <Stack
+      gap="xs"
+      mt="sm"
+      component="ol"
+      p={0}
+      pl="sm"
+      style={{ borderLeft: "2px solid var(--surface-border)" }}
+    >
       {list.map((e) => (
-        <Timeline.Item key={e.id}>
+        <Box component="li" key={e.id} style={{ listStyle: "none" }}>
           <Group gap={8}>
             <EventName name={e.name} />
             <Text size="xs" c="dimmed" className="numeric">
@@ -363,9 +397,9 @@ function Evidence({ list }: { list: Schemas["Evidence"][] }) {
               .filter(Boolean)
               .join(" · ")}
           </Text>
-        </Timeline.Item>
+        </Box>
       ))}
-    </Timeline>
+    </Stack>
   );
 }
 
@@ -410,7 +444,7 @@ function Around({ event, onOpen }: { event: Event; onOpen: (id: string) => void 
               >
                 <Group gap="sm" wrap="nowrap" justify="space-between">
                   <Group gap="sm" wrap="nowrap" miw={0}>
-                    <Box w={78}>
+                    <Box w={84} style={{ flex: "none" }}>
                       <SeverityBadge severity={e.severity} />
                     </Box>
                     <Stack gap={0} miw={0}>
@@ -437,6 +471,7 @@ function Around({ event, onOpen }: { event: Event; onOpen: (id: string) => void 
 export function apart(time: string, from: string): string {
   const ms = Date.parse(time) - Date.parse(from);
   const n = Math.abs(ms);
+  if (n < 1) return "same moment";
   const size =
     n < 1000
       ? `${Math.round(n)} ms`

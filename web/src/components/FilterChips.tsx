@@ -34,7 +34,7 @@ export function FilterChips(props: {
               <ActionIcon
                 size={16}
                 variant="transparent"
-                color="inherit"
+                c="inherit"
                 aria-label={`Remove filter ${field} ${value}`}
                 onClick={() => props.remove(key, value)}
               >

@@ -31,6 +31,25 @@ export function resolve(text: string): Hit[] {
     );
     return hits;
   }
+  // The beginning of an address: its network.
+  const begun = /^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?\.?$/.exec(q);
+  if (begun && begun.slice(1).every((n) => Number(n ?? 0) < 256)) {
+    const name = begun[3] ? `${begun[1]}.${begun[2]}.${begun[3]}.0/24` : `${begun[1]}.${begun[2]}.0.0/16`;
+    hits.push(
+      {
+        kind: "Events",
+        title: name,
+        about: "Events from this network",
+        to: `/events?ip=${encodeURIComponent(name)}`,
+      },
+      {
+        kind: "Prefix",
+        title: name,
+        about: "Blocks that touch it",
+        to: `/blocks?ip=${encodeURIComponent(name)}`,
+      },
+    );
+  }
   const reference = /^([0-9a-z]{4})[\s-]?([0-9a-z]{4})$/i.exec(q);
   if (reference) {
     const name = `${reference[1]}-${reference[2]}`.toUpperCase();

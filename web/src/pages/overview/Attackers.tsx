@@ -2,7 +2,6 @@ import { Badge, Box, Group, Stack, Text, Tooltip } from "@mantine/core";
 import type { Schemas } from "@/api/client";
 import { BlockButton } from "@/components/BlockDialog";
 import { type Column, DataTable } from "@/components/DataTable";
-import { EventName } from "@/components/EventParts";
 import { Empty } from "@/components/Feedback";
 import { FilterLink } from "@/components/FilterLink";
 import { AddressLink } from "@/components/Links";
@@ -19,73 +18,60 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
     {
       key: "ip",
       title: "Address",
-      width: 172,
+      cell: (a) => {
+        const types = Object.entries(a.types).sort((x, y) => y[1] - x[1]);
+        return (
+          <Stack gap={1} align="flex-start" miw={0}>
+            <AddressLink ip={a.ip.replace(/\/64$/, "")} />
+            <Tooltip
+              label={types.map(([name, n]) => (
+                <Text key={name} size="xs">
+                  {name}: {n.toLocaleString("en")}
+                </Text>
+              ))}
+            >
+              <Text size="xs" c="dimmed" tabIndex={0} className="one-line" maw="100%">
+                {types[0]?.[0] ?? "–"}
+                {types.length > 1 && ` and ${types.length - 1} more`}
+              </Text>
+            </Tooltip>
+          </Stack>
+        );
+      },
+    },
+    {
+      key: "count",
+      title: "Events",
+      width: 132,
       cell: (a) => (
-        <Stack gap={2}>
-          <AddressLink ip={a.ip.replace(/\/64$/, "")} />
+        <Stack gap={4}>
+          <FilterLink
+            to="/events"
+            search={{
+              ...props.search,
+              ip: a.ip,
+              severity: ["warning", "high", "critical"],
+              not_severity: undefined,
+            }}
+            size="sm"
+            fw={600}
+            className="numeric"
+            ta="left"
+            label={`${a.count} suspicious events of ${a.ip}`}
+          >
+            {a.count.toLocaleString("en")}
+          </FilterLink>
           <Box
-            h={3}
-            w={`${Math.max(3, (a.count / most) * 100)}%`}
-            maw={150}
+            h={4}
+            w={`${Math.max(4, (a.count / most) * 100)}%`}
             bg="var(--severity-high)"
-            opacity={0.75}
+            opacity={0.8}
             style={{ borderRadius: 2 }}
           />
         </Stack>
       ),
     },
-    {
-      key: "count",
-      title: "Events",
-      numeric: true,
-      width: 76,
-      cell: (a) => (
-        <FilterLink
-          to="/events"
-          search={{
-            ...props.search,
-            ip: a.ip,
-            severity: ["warning", "high", "critical"],
-            not_severity: undefined,
-          }}
-          size="sm"
-          label={`${a.count} suspicious events of ${a.ip}`}
-        >
-          {a.count.toLocaleString("en")}
-        </FilterLink>
-      ),
-    },
-    {
-      key: "types",
-      title: "Types",
-      cell: (a) => {
-        const types = Object.entries(a.types).sort((x, y) => y[1] - x[1]);
-        return (
-          <Tooltip
-            label={
-              <Stack gap={0}>
-                {types.map(([name, n]) => (
-                  <Text key={name} size="xs">
-                    {name}: {n.toLocaleString("en")}
-                  </Text>
-                ))}
-              </Stack>
-            }
-          >
-            <Text size="xs" tabIndex={0} component="div" lineClamp={1}>
-              <EventName name={types[0]?.[0] ?? "–"} />
-              {types.length > 1 && (
-                <Text span size="xs" c="dimmed">
-                  {" "}
-                  +{types.length - 1}
-                </Text>
-              )}
-            </Text>
-          </Tooltip>
-        );
-      },
-    },
-    { key: "last", title: "Last seen", width: 104, wide: true, cell: (a) => <When at={a.last_seen} /> },
+    { key: "last", title: "Last seen", width: 116, cell: (a) => <When at={a.last_seen} /> },
     {
       key: "act",
       title: <span className="visually-hidden">Actions</span>,

@@ -14,7 +14,7 @@ const columns: Column<Block>[] = [
   {
     key: "subject",
     title: "Who",
-    width: 172,
+    width: 176,
     cell: (b) => (
       <Stack gap={0}>
         {b.ip && <AddressLink ip={b.ip.replace(/\/64$/, "")} />}
@@ -22,18 +22,20 @@ const columns: Column<Block>[] = [
       </Stack>
     ),
   },
-  { key: "at", title: "Since", width: 104, cell: (b) => <When at={b.blocked_at} /> },
   {
     key: "why",
-    title: "Why",
+    title: "Why and since when",
     cell: (b) => (
-      <Stack gap={0}>
-        <Text size="sm" lineClamp={1} className="breakable" title={b.reason}>
+      <Stack gap={1} miw={0}>
+        <Text size="sm" className="one-line" title={b.reason}>
           {b.reason || b.rule || "–"}
         </Text>
-        <Text size="xs" c="dimmed" lineClamp={1}>
-          {b.until ? `ends ${relative(b.until)}` : "until lifted"} · {b.hits.toLocaleString("en")} refused
-        </Text>
+        <Group gap={6} wrap="nowrap" c="dimmed" fz="xs">
+          <When at={b.blocked_at} dim />
+          <Text size="xs" className="one-line">
+            · {b.until ? `ends ${relative(b.until)}` : "until lifted"} · {b.hits.toLocaleString("en")} refused
+          </Text>
+        </Group>
       </Stack>
     ),
   },

@@ -89,14 +89,14 @@ export function Figures(props: {
   );
 }
 
-/** What changed against the time before, in few words: "+12 %". */
+/** What changed against the time before, in few words: "+12 % vs before". */
 export function change(now: number | undefined, before: number | undefined): string {
   if (now === undefined || before === undefined) return "";
   if (now === before) return "as before";
   if (before === 0) return "none before";
   if (now >= 10 * before) return `${Math.round(now / before).toLocaleString("en")} × before`;
   const p = Math.round(((now - before) / before) * 100);
-  return `${p > 0 ? "+" : "−"}${Math.abs(p) || "<1"} % on before`;
+  return `${p > 0 ? "+" : "−"}${Math.abs(p) || "<1"} % vs before`;
 }
 
 function Figure(props: {
