@@ -63,6 +63,7 @@ type App struct {
 	tcp    net.Listener // nil: Local
 	socket net.Listener
 	local  *pairs // nil: not Local
+	sites  []*site
 
 	// SetupToken makes the first owner, once, within 24 hours; empty if there is
 	// an owner.
@@ -230,7 +231,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
 	}
-	a.openGate(a.api)
+	if err := a.openGate(cfg, a.api); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 

@@ -1,17 +1,133 @@
 package app
 
 import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/sync/errgroup"
+
 	"github.com/warderhq/warder/internal/api"
+	"github.com/warderhq/warder/internal/config"
 	"github.com/warderhq/warder/internal/gate"
 )
 
+// site is an application behind the gate, with its listener.
+type site struct {
+	*gate.Site
+	config   config.Site
+	cert     *certificate // nil: plain
+	listener net.Listener
+}
+
 // openGate switches on what stands before applications: forward auth for other
-// people's proxies.
-func (a *App) openGate(server *api.Server) {
+// people's proxies, and the sites of the configuration.
+func (a *App) openGate(cfg *config.Config, server *api.Server) error {
 	server.ForwardAuth(gate.ForwardOptions{
 		Checker:   a.guard,
 		Proxies:   &a.live.proxies,
 		Keyed:     &a.live.keyed,
 		Untrusted: a.guard.NoteUntrustedForwarder,
+		Denied:    gate.Denied{Brand: cfg.Denied.Brand, Contact: cfg.Denied.Contact},
 	})
+	if a.opts.Local || len(cfg.Sites) == 0 {
+		return nil
+	}
+	root, err := a.dir.secret(secretFile)
+	if err != nil {
+		return err
+	}
+	secret, err := hkdf.Key(sha256.New, root, nil, "warder gate", keyBytes)
+	if err != nil {
+		return fmt.Errorf("derive key: %w", err)
+	}
+	for _, c := range cfg.Sites {
+		if err := a.openSite(c, secret); err != nil {
+			return fmt.Errorf("site %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (a *App) openSite(c config.Site, secret []byte) error {
+	profile, err := gate.LoadProfile(c.Profile)
+	if err != nil {
+		return err
+	}
+	upstream, err := url.Parse(c.Upstream)
+	if err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	log := a.log.With("part", "gate")
+	s, err := gate.NewSite(gate.SiteOptions{
+		Name: c.Name, Upstream: upstream, Profile: profile, Proxies: &a.live.proxies, Engine: a.guard, Secret: secret,
+		Sessions: c.SessionCookies, Origins: c.Origins, FailOpen: c.FailOpen, Timeout: c.Timeout,
+		Untrusted: a.guard.NoteUntrustedForwarder,
+		Denied:    gate.Denied{Brand: c.Brand, Contact: c.Contact},
+		Logger:    log,
+	})
+	if err != nil {
+		return err
+	}
+	var cert *certificate
+	if c.TLS.Cert != "" {
+		cert = &certificate{certFile: c.TLS.Cert, keyFile: c.TLS.Key}
+		if _, err := cert.get(nil); err != nil {
+			return fmt.Errorf("load TLS certificate: %w", err)
+		}
+	}
+	l, err := listenTCP(c.Listen)
+	if err != nil {
+		return err
+	}
+	a.closer.add("listener of site "+c.Name, ignoreClosed(l.Close))
+	if profile.Unverified {
+		log.Warn("this profile was never run against its product: see that outcomes are counted", "site", c.Name, "profile", profile.Name)
+	}
+	a.sites = append(a.sites, &site{Site: s, config: c, cert: cert, listener: l})
+	return nil
+}
+
+// SiteAddr is the address that a site listens on; empty if there is no such
+// site.
+func (a *App) SiteAddr(name string) string {
+	for _, s := range a.sites {
+		if s.config.Name == name {
+			return s.listener.Addr().String()
+		}
+	}
+	return ""
+}
+
+// serveGate starts a server for every site.
+func (a *App) serveGate(requests context.Context, g *errgroup.Group) (servers []*http.Server) {
+	for _, s := range a.sites {
+		l := s.listener
+		if s.cert != nil {
+			l = tls.NewListener(l, &tls.Config{
+				MinVersion:     tls.VersionTLS12,
+				GetCertificate: s.cert.get,
+				NextProtos:     []string{"h2", "http/1.1"},
+			})
+		}
+		srv := s.Server()
+		srv.BaseContext = func(net.Listener) context.Context { return requests }
+		servers = append(servers, srv)
+		g.Go(func() error {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve site %s: %w", s.config.Name, err)
+			}
+			return nil
+		})
+		g.Go(func() error { return s.Run(requests) })
+		a.log.InfoContext(requests, "guarding", "site", s.config.Name, "address", s.listener.Addr().String(),
+			"upstream", s.config.Upstream, "profile", s.config.Profile)
+	}
+	return servers
 }

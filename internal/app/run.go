@@ -136,7 +136,7 @@ func (a *App) serve(requests context.Context, g *errgroup.Group) ([]*http.Server
 	}
 	start(tcp, a.api.Handler())
 	start(a.socket, a.localHandler())
-	return servers, nil
+	return append(servers, a.serveGate(requests, g)...), nil
 }
 
 // shutdown lets the requests under way end, for as long as it may take.

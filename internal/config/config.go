@@ -28,6 +28,8 @@ type Config struct {
 	Outbound        Outbound
 	Retention       Retention
 	Limits          Limits
+	Sites           []Site
+	Denied          Denied
 	Log             Log
 
 	// Set names the settings that the file, the environment or the command line
@@ -77,6 +79,12 @@ type Limits struct {
 	Counters int64 // memory of the counters
 	Body     int64 // of one request
 	Batch    int64 // of one request with many events
+}
+
+// Denied is what the access-denied page of forward auth says besides the
+// reference; sites have their own.
+type Denied struct {
+	Brand, Contact string
 }
 
 // Log says what is logged, and how.

@@ -194,6 +194,10 @@ func (l *loader) entry(name, location string, value *yaml.Node, seen map[string]
 		}
 		return
 	}
+	if name == "sites" {
+		l.sites(location, value)
+		return
+	}
 	if s, ok := find(name); ok {
 		if s.secret && seen[strings.TrimPrefix(s.name, prefix)+"_file"] {
 			l.faults.Add(location, "must not be given together with %s_file", s.name)

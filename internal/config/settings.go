@@ -39,7 +39,7 @@ type setting struct {
 }
 
 // sections are the settings that hold settings.
-var sections = []string{"tls", "smtp", "outbound", "retention", "limits", "log"}
+var sections = []string{"tls", "smtp", "outbound", "retention", "limits", "denied", "log"}
 
 var settings = []setting{
 	{name: "listen", kind: text, set: func(c *Config, v []string) error {
@@ -142,7 +142,20 @@ var settings = []setting{
 		c.Limits.Batch, err = sizeBetween(v[0], 64<<10, 256<<20)
 		return err
 	}},
-	{name: "sites", kind: list, set: notYet("has no gate")},
+	{name: "sites", kind: list, set: func(_ *Config, v []string) error {
+		if len(v) > 0 { // a file's are read by loader.sites
+			return errors.New("must be given in the configuration file, or with warder gate")
+		}
+		return nil
+	}},
+	{name: "denied.brand", kind: text, set: func(c *Config, v []string) error {
+		c.Denied.Brand = v[0]
+		return atMost(v[0], 200)
+	}},
+	{name: "denied.contact", kind: text, set: func(c *Config, v []string) error {
+		c.Denied.Contact = v[0]
+		return atMost(v[0], 200)
+	}},
 	{name: "log.level", kind: text, set: func(c *Config, v []string) error {
 		if err := oneOf(v[0], "debug", "info", "warn", "error"); err != nil {
 			return err

@@ -1,0 +1,296 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/guard"
+)
+
+// maxLook is how much of a response's body is looked at for its outcome.
+const maxLook = 64 << 10
+
+// safe reports whether a request by this method changes nothing.
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// claim reads the credentials of a request to an endpoint, and which of several
+// at its path it is for; ok is false if the request was answered.
+func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bool) {
+	if x.crossing && !safe(r.Method) {
+		// A visitor of another site must not be made to guess, or be counted.
+		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
+		return false
+	}
+	ep, c, err := claimsOf(w, r, s.profile.at(x.endpoint, r.URL.EscapedPath()))
+	if err != nil {
+		status := http.StatusBadRequest
+		if se, ok := errors.AsType[*statusError](err); ok {
+			status = se.status
+		}
+		writeProblem(w, r, status, err.Error())
+		return false
+	}
+	x.endpoint, x.claims = ep, c
+	return true
+}
+
+// request takes a request for a password reset: it is counted before the
+// application sends anything.
+func (s *Site) request(w http.ResponseWriter, r *http.Request, x *exchange) {
+	if safe(r.Method) && !x.claims.given {
+		s.pass(w, r, x)
+		return
+	}
+	rep := s.report(r.Context(), x, x.endpoint.panel()+"_PASSWORD_RESET_REQUEST", "")
+	if rep.Decision.Action == warder.BlockAction {
+		s.refuse(w, r, &rep.Decision)
+		return
+	}
+	if errors.Is(rep.Err, guard.ErrBusy) && !s.opts.FailOpen {
+		busy(w, r)
+		return
+	}
+	s.pass(w, r, x)
+}
+
+// report writes an event about an exchange.
+func (s *Site) report(ctx context.Context, x *exchange, name, reason string) guard.Reported {
+	e := warder.Event{
+		Name: name, IP: x.query.IP, Account: x.claims.account, Realm: x.endpoint.Realm, Session: x.query.Session,
+		Device: x.query.Device, UserAgent: x.query.UserAgent, Method: x.query.Method, Path: x.query.Path, Reason: reason,
+	}
+	if e.Account == "" && e.Session != "" {
+		e.Account, _ = s.people.get(e.Session)
+	}
+	rep := s.engine.Report(context.WithoutCancel(ctx), s.app, []guard.Incoming{{Event: e}})[0]
+	if rep.Err != nil {
+		s.log.WarnContext(ctx, "an event is not durable yet", "event", name, "error", rep.Err)
+	}
+	return rep
+}
+
+func busy(w http.ResponseWriter, r *http.Request) {
+	w.Header()["Retry-After"] = one
+	writeProblem(w, r, http.StatusServiceUnavailable, "Too many sign-ins are under way. Try again.")
+}
+
+// attempt takes a request that may guess at a secret. It reserves, forwards
+// whatever the client does meanwhile, and reads the outcome.
+func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
+	if !x.claims.given && (safe(r.Method) || x.endpoint.Kind == Basic) {
+		s.pass(w, r, x) // shows the form, or asks for credentials
+		return
+	}
+	q := x.query
+	q.Account, q.Realm, q.Event = x.claims.account, x.endpoint.Realm, x.endpoint.stem()
+	if q.Account == "" && q.Session != "" && x.endpoint.Kind == SecondFactor {
+		q.Account, _ = s.people.get(q.Session) // who has shown the password
+		x.claims.account = q.Account
+	}
+	if x.endpoint.Kind == Basic {
+		x.proof = string(hash(s.keys.guess, "proof", warder.AddressKey(q.IP).String(), q.Account, x.claims.password))
+		if _, ok := s.proved.get(x.proof); ok {
+			// Every request brings the credentials; those that were right a
+			// moment ago reserve nothing, unless somebody is refused now.
+			if d := s.engine.Check(s.app, &q); d.Action == warder.BlockAction {
+				s.refuse(w, r, &d)
+				return
+			}
+			s.pass(w, r, x)
+			return
+		}
+	}
+	a, err := s.engine.Begin(r.Context(), s.app, q, attemptWait, "")
+	switch {
+	case r.Context().Err() != nil && a.Token == "":
+		return // the client left while it waited: nothing was reserved
+	case err != nil && !s.opts.FailOpen:
+		if !errors.Is(err, guard.ErrBusy) {
+			s.log.WarnContext(r.Context(), "a sign-in cannot be announced", "error", err)
+		}
+		busy(w, r)
+		return
+	case err == nil && a.Token == "":
+		s.refuse(w, r, &a.Decision)
+		return
+	}
+	x.token, x.attempted = a.Token, true
+	s.figures.attempts.Add(1)
+
+	// From here on the client's hang-up changes nothing: the application may
+	// have checked the password, and the outcome counts.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), min(attemptTimeout, s.opts.Timeout))
+	defer cancel()
+	ctx = context.WithValue(ctx, exchangeContext{}, x)
+	defer func() {
+		if x.token != "" && !x.settled {
+			s.settle(ctx, x, guard.Settlement{Outcome: warder.OutcomeError})
+		}
+	}()
+	s.proxy.ServeHTTP(slowly(w, r), r.WithContext(ctx))
+}
+
+// settle reports the outcome of the exchange's attempt, once.
+func (s *Site) settle(ctx context.Context, x *exchange, st guard.Settlement) guard.Reported {
+	if x.settled {
+		return guard.Reported{}
+	}
+	x.settled = true
+	switch st.Outcome {
+	case warder.Success:
+		s.figures.success.Add(1)
+	case warder.Failure:
+		s.figures.failure.Add(1)
+	default:
+		s.figures.errors.Add(1)
+	}
+	if st.Outcome != warder.OutcomeError {
+		s.figures.lastOutcome.Store(time.Now().Unix())
+	}
+	st.Digest = []byte(st.Outcome.String())
+	rep, err := s.engine.Settle(context.WithoutCancel(ctx), s.app, x.token, st)
+	if err == nil {
+		err = rep.Err
+	}
+	rep.Err = err
+	if err != nil {
+		s.log.WarnContext(ctx, "the outcome of a sign-in is not durable yet", "error", err)
+	}
+	return rep
+}
+
+// respond looks at a response before it goes to the client.
+func (s *Site) respond(res *http.Response) error {
+	x := exchangeOf(res.Request.Context())
+	if x == nil {
+		return nil
+	}
+	switch {
+	case x.attempted:
+		return s.judge(res, x)
+	case x.endpoint == nil:
+	case x.endpoint.Kind == SignOut:
+		if res.StatusCode < 400 && x.query.Session != "" && !x.crossing {
+			s.report(res.Request.Context(), x, warder.Logout, "")
+			s.people.drop(x.query.Session)
+		}
+	case x.endpoint.Kind == AdminArea:
+		return s.adminArea(res, x)
+	case x.endpoint.Kind == Basic && x.proof != "" && res.StatusCode == http.StatusUnauthorized:
+		// The password was changed, or the session of the application ended.
+		s.proved.drop(x.proof)
+		s.report(res.Request.Context(), x, x.endpoint.stem()+"_FAILURE", warder.WrongPassword)
+	}
+	return nil
+}
+
+// adminArea tells of somebody who asked for a page that is for administrators
+// only and was not let in.
+func (s *Site) adminArea(res *http.Response, x *exchange) error {
+	refused := res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden
+	if loc := location(res); loc != "" && res.StatusCode >= 300 && res.StatusCode < 400 {
+		p, _, _ := strings.Cut(loc, "?")
+		if ep, _ := s.profile.find(p); ep != nil && ep.Kind == SignIn {
+			refused = true
+		}
+	}
+	if !refused {
+		return nil
+	}
+	reason := ""
+	if x.crossing {
+		reason = "cross_site"
+	}
+	rep := s.report(res.Request.Context(), x, warder.UnauthorizedAccess, reason)
+	if rep.Decision.Action == warder.BlockAction && rep.Decision.Reason != warder.SessionRevoked {
+		return &refusedError{rep.Decision}
+	}
+	return nil
+}
+
+// judge reads the outcome of an attempt and settles it. Its decision is final:
+// who is refused does not get the session that the application has opened.
+func (s *Site) judge(res *http.Response, x *exchange) error {
+	look := response{status: res.StatusCode, location: location(res), cookies: res.Cookies()}
+	opened := s.opened(look.cookies)
+	look.session = opened != ""
+	if x.endpoint.bodies {
+		body, err := io.ReadAll(io.LimitReader(res.Body, maxLook))
+		if err != nil {
+			return err // the application broke off: no outcome
+		}
+		look.body = body
+		res.Body = &rejoined{Reader: io.MultiReader(bytes.NewReader(body), res.Body), Closer: res.Body}
+	}
+	outcome, reason := x.endpoint.outcome(&look)
+	if x.token == "" {
+		return nil // let through unguarded
+	}
+	st := guard.Settlement{Outcome: outcome, Reason: text(reason, warder.MaxReason)}
+	switch outcome {
+	case warder.Success:
+		if st.Session = opened; opened == "" && x.endpoint.Kind != SignUp {
+			st.Session = x.query.Session // the application goes on with the cookie it had
+		}
+	case warder.Failure:
+		st.Guess = s.guess(x.endpoint.Realm, x.claims)
+		if reason == "" {
+			st.Reason = warder.WrongPassword
+			if x.endpoint.Kind == SecondFactor {
+				st.Reason = warder.MFAFailed
+			}
+		}
+	}
+	rep := s.settle(res.Request.Context(), x, st)
+	if rep.Decision.Action == warder.BlockAction {
+		return &refusedError{rep.Decision}
+	}
+	if rep.Err != nil {
+		res.Header[hDegraded] = one
+	}
+	if outcome != warder.Success {
+		return nil
+	}
+	if x.proof != "" {
+		s.proved.put(x.proof, struct{}{})
+	}
+	if st.Session != "" && x.claims.account != "" {
+		s.people.put(st.Session, x.claims.account)
+	}
+	if x.visitor.device == "" && x.endpoint.Kind != SignUp {
+		res.Header.Add("Set-Cookie", s.deviceCookie(x.secure))
+	}
+	return nil
+}
+
+// rejoined is a body of which a part was read and put back.
+type rejoined struct {
+	io.Reader
+	io.Closer
+}
+
+// location is where a response leads to, as a path with its query.
+func location(res *http.Response) string {
+	header := res.Header.Get("Location")
+	if header == "" {
+		return ""
+	}
+	u, err := url.Parse(header)
+	if err != nil {
+		return header
+	}
+	u = res.Request.URL.ResolveReference(u)
+	if u.RawQuery != "" {
+		return u.EscapedPath() + "?" + u.RawQuery
+	}
+	return u.EscapedPath()
+}

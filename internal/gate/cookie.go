@@ -1,0 +1,176 @@
+package gate
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DeviceCookie tells a browser that signed in well from others. It holds a
+// random number with a signature; Warder keeps and reports only a hash of it.
+const DeviceCookie = "warder_device"
+
+const (
+	deviceLife = 400 * 24 * time.Hour // the longest that browsers keep
+	// maxSessions is how many session cookies of one request are looked at; the
+	// application does not get to see more.
+	maxSessions = 4
+)
+
+// keys sign and hash what a site learns of its visitors, so that no value of a
+// cookie or password is ever kept or reported.
+type keys struct{ session, device, guess []byte }
+
+func newKeys(secret []byte) keys {
+	derive := func(purpose string) []byte { return hash(secret, purpose) }
+	return keys{derive("gate session"), derive("gate device"), derive("gate guess")}
+}
+
+func hash(key []byte, parts ...string) []byte {
+	mac := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		mac.Write([]byte(p))
+		mac.Write([]byte{0})
+	}
+	return mac.Sum(nil)
+}
+
+// sessionID names the session that a cookie holds.
+func (k keys) sessionID(site, value string) string {
+	return hex.EncodeToString(hash(k.session, site, value)[:16])
+}
+
+// newDevice makes the value of a device cookie.
+func (k keys) newDevice() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	id := base64.RawURLEncoding.EncodeToString(b[:])
+	return id + "." + base64.RawURLEncoding.EncodeToString(hash(k.device, "sign", id)[:16])
+}
+
+// deviceID names the device of a cookie; "" if we did not make it.
+func (k keys) deviceID(value string) string {
+	id, mac, ok := strings.Cut(value, ".")
+	if !ok || len(value) > 64 || !hmac.Equal([]byte(mac), []byte(base64.RawURLEncoding.EncodeToString(hash(k.device, "sign", id)[:16]))) {
+		return ""
+	}
+	return hex.EncodeToString(hash(k.device, "name", id)[:16])
+}
+
+// cookies goes through the cookies of a request as they stand there, quotes
+// included, until f returns false.
+func cookies(h http.Header, f func(name, value string) bool) {
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if name != "" && !f(strings.TrimSpace(name), strings.TrimSpace(value)) {
+				return
+			}
+		}
+	}
+}
+
+// dropCookies takes the cookies out that drop names.
+func dropCookies(h http.Header, drop func(name string) bool) {
+	lines := h["Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	var kept []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			name, _, _ := strings.Cut(pair, "=")
+			if pair != "" && !drop(strings.TrimSpace(name)) {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = []string{strings.Join(kept, "; ")}
+}
+
+// visitor is what the cookies of a request say.
+type visitor struct {
+	sessions []string // ids, in the order of the cookies
+	names    []string // of the cookies that hold them
+	device   string   // id; "" if there is none of ours
+	marked   bool     // there is a device cookie, ours or not
+	many     bool     // more sessions than are looked at
+}
+
+func (s *Site) visitor(h http.Header) (v visitor) {
+	if len(h["Cookie"]) == 0 {
+		return v
+	}
+	cookies(h, func(name, value string) bool {
+		if name == DeviceCookie {
+			v.marked = true
+			if v.device == "" {
+				v.device = s.keys.deviceID(value)
+			}
+			return true
+		}
+		value = strings.Trim(value, `"`)
+		if value == "" || !s.isSession(name) {
+			return true
+		}
+		id := s.keys.sessionID(s.name, value)
+		if slices.Contains(v.sessions, id) {
+			return true
+		}
+		if len(v.sessions) == maxSessions {
+			v.many = true
+			return true
+		}
+		v.sessions, v.names = append(v.sessions, id), append(v.names, name)
+		return true
+	})
+	return v
+}
+
+// isSession reports whether a cookie of this name holds a session.
+func (s *Site) isSession(name string) bool {
+	return slices.ContainsFunc(s.sessions, func(p string) bool { return named(p, name) })
+}
+
+// expired reports whether a cookie of a response takes the cookie away.
+func expired(c *http.Cookie) bool {
+	return c.Value == "" || c.MaxAge < 0 || !c.Expires.IsZero() && c.Expires.Before(time.Now())
+}
+
+// opened returns the session that a response opens, "" if none.
+func (s *Site) opened(list []*http.Cookie) string {
+	for _, c := range list {
+		if !expired(c) && s.isSession(c.Name) {
+			return s.keys.sessionID(s.name, strings.Trim(c.Value, `"`))
+		}
+	}
+	return ""
+}
+
+// expire tells the browser to forget the sessions that have ended.
+func (s *Site) expire(h http.Header, names []string, secure bool) {
+	for _, name := range names {
+		c := http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		c.Secure = secure || strings.HasPrefix(name, "__")
+		h.Add("Set-Cookie", c.String())
+	}
+}
+
+func (s *Site) deviceCookie(secure bool) string {
+	c := http.Cookie{
+		Name: DeviceCookie, Value: s.keys.newDevice(), Path: "/", MaxAge: int(deviceLife / time.Second),
+		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
+	}
+	return c.String()
+}

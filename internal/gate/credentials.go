@@ -1,0 +1,309 @@
+package gate
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/warderhq/warder"
+)
+
+// Bounds of a request with credentials: its body, the time that it may take to
+// arrive, and the parts and depth that are looked at.
+const (
+	maxForm   = 1 << 20
+	formTime  = 30 * time.Second
+	maxFields = 1000
+	maxDepth  = 32
+)
+
+// credentials are what a request to an endpoint claims. The password is used
+// for hashes and forgotten.
+type credentials struct {
+	account, password string
+	given             bool // there is a password, or some field of it
+}
+
+// Faults of a request with credentials, as statuses.
+type statusError struct {
+	status int
+	detail string
+}
+
+func (e *statusError) Error() string { return e.detail }
+
+// fields collects values by name, as a form, a query or a JSON object hold them.
+type fields map[string][]string
+
+// claimsOf reads what a request to one of the endpoints of its path claims,
+// puts its body back, and says which endpoint it is for; nil: none. All of the
+// body is read before anything else happens, so that nobody holds a slot while
+// sending slowly.
+func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint) (e *Endpoint, c credentials, err error) {
+	if len(endpoints) > 0 && endpoints[0].Kind == Basic {
+		c, err = basicOf(r)
+		return endpoints[0], c, err
+	}
+	body, err := readForm(w, r)
+	if err != nil {
+		return nil, c, err
+	}
+	sent, err := formFields(r.Header.Get("Content-Type"), body)
+	if err != nil {
+		return nil, c, err
+	}
+	query := fields(parseForm(r.URL.RawQuery))
+	for _, candidate := range endpoints {
+		if len(candidate.When) == 0 || has(sent, candidate.When) || has(query, candidate.When) {
+			e = candidate
+			break
+		}
+	}
+	if e == nil {
+		return nil, c, nil
+	}
+	if c.account, err = single(sent, query, e.Account); err != nil {
+		return e, c, err
+	}
+	if c.password, err = single(sent, query, e.Password); err != nil {
+		return e, c, err
+	}
+	c.account = text(c.account, warder.MaxAccount)
+	c.given = len(body) > 0 || has(query, e.Password) || len(e.When) > 0
+	return e, c, nil
+}
+
+// has reports whether any of the names is there, in PHP's reading of names,
+// which is the most generous one.
+func has(f fields, names []string) bool {
+	for name := range f {
+		if slices.Contains(names, name) || slices.Contains(names, phpName(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+var phpNames = strings.NewReplacer(" ", "_", ".", "_", "[", "_")
+
+// phpName is the variable that PHP makes of the name of a field.
+func phpName(name string) string {
+	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
+	if i := strings.IndexByte(name, '['); i > 0 && strings.IndexByte(name[i:], ']') > 0 {
+		name = name[:i]
+	}
+	return phpNames.Replace(name)
+}
+
+// single returns the value of the first name that is there. Two different values
+// for one name are a fault: which of them the application takes cannot be
+// known.
+func single(sent, query fields, names []string) (string, error) {
+	for _, name := range names {
+		values := append(append([]string{}, sent[name]...), query[name]...)
+		for _, v := range values {
+			if v != values[0] {
+				return "", &statusError{http.StatusBadRequest, "A field is given more than once."}
+			}
+		}
+		if len(values) > 0 && values[0] != "" {
+			return values[0], nil
+		}
+	}
+	return "", nil
+}
+
+func basicOf(r *http.Request) (c credentials, err error) {
+	lines := r.Header["Authorization"]
+	if len(lines) > 1 {
+		return c, &statusError{http.StatusBadRequest, "Authorization is given more than once."}
+	}
+	if len(lines) == 0 || len(lines[0]) < 6 || !strings.EqualFold(lines[0][:6], "basic ") {
+		return c, nil
+	}
+	c.given = true
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(lines[0][6:]))
+	if err != nil {
+		// Whatever the application makes of it is a guess all the same.
+		decoded, err = base64.RawStdEncoding.DecodeString(strings.TrimSpace(lines[0][6:]))
+		if err != nil {
+			return c, nil //nolint:nilerr // without account
+		}
+	}
+	c.account, c.password, _ = strings.Cut(string(decoded), ":")
+	c.account = text(c.account, warder.MaxAccount)
+	return c, nil
+}
+
+// readForm reads the body and puts it back.
+func readForm(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, &statusError{http.StatusUnsupportedMediaType, "A form must not be compressed."}
+	}
+	if r.ContentLength > maxForm {
+		return nil, &statusError{http.StatusRequestEntityTooLarge, "The form is too large."}
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(formTime)) // tests without a connection have none
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	_ = rc.SetReadDeadline(time.Time{})
+	switch {
+	case err != nil:
+		return nil, &statusError{http.StatusBadRequest, "The form did not arrive."}
+	case len(body) > maxForm:
+		return nil, &statusError{http.StatusRequestEntityTooLarge, "The form is too large."}
+	}
+	_ = r.Body.Close()
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	if len(body) == 0 {
+		r.Body = http.NoBody
+	}
+	r.Header.Del("Expect")
+	return body, nil
+}
+
+// formFields reads the fields of a body. What is of a kind that we do not know
+// has none: it is an attempt without an account.
+func formFields(contentType string, body []byte) (fields, error) {
+	if len(body) == 0 {
+		return nil, nil
+	}
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		kind, _, _ = strings.Cut(contentType, ";")
+		kind = strings.ToLower(strings.TrimSpace(kind))
+	}
+	switch {
+	case kind == "application/json" || strings.HasSuffix(kind, "+json") || kind == "text/json":
+		return jsonFields(body)
+	case kind == "multipart/form-data":
+		return partFields(body, params["boundary"])
+	case kind == "application/x-www-form-urlencoded":
+		return fields(parseForm(string(body))), nil
+	case bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")):
+		return jsonFields(body) // many applications do not look at the type
+	}
+	return fields(parseForm(string(body))), nil
+}
+
+// parseForm reads a form as leniently as applications do.
+func parseForm(s string) url.Values {
+	out := url.Values{}
+	for pair := range strings.SplitSeq(s, "&") {
+		if len(out) > maxFields || pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		out.Add(unescape(name), unescape(value))
+	}
+	return out
+}
+
+func unescape(s string) string {
+	if out, err := url.QueryUnescape(s); err == nil {
+		return out
+	}
+	out, _ := decodeOnce(strings.ReplaceAll(s, "+", " "))
+	return out
+}
+
+func partFields(body []byte, boundary string) (fields, error) {
+	out := fields{}
+	if boundary == "" {
+		return out, nil
+	}
+	mr := multipart.NewReader(bytes.NewReader(body), boundary)
+	for range maxFields {
+		part, err := mr.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, &statusError{http.StatusBadRequest, "The form is broken."}
+		}
+		value, err := io.ReadAll(part) // of a body that is in memory
+		if err != nil {
+			return nil, &statusError{http.StatusBadRequest, "The form is broken."}
+		}
+		if name := part.FormName(); name != "" && part.FileName() == "" {
+			out[name] = append(out[name], string(value))
+		}
+	}
+	return nil, &statusError{http.StatusBadRequest, "The form has too many fields."}
+}
+
+// jsonFields reads the texts and numbers of a JSON object, by their path with
+// dots. A name that is there twice gives two values.
+func jsonFields(body []byte) (fields, error) {
+	out := fields{}
+	if !utf8.Valid(body) {
+		return nil, &statusError{http.StatusBadRequest, "The JSON is not UTF-8."}
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	n := 0
+	var walk func(at string, depth int) error
+	walk = func(at string, depth int) error {
+		tok, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		if n++; n > 10*maxFields || depth > maxDepth {
+			return errors.New("too much")
+		}
+		switch v := tok.(type) {
+		case json.Delim:
+			for dec.More() {
+				below := at
+				if v == '{' {
+					name, err := dec.Token()
+					if err != nil {
+						return err
+					}
+					key, _ := name.(string)
+					if below = key; at != "" {
+						below = at + "." + key
+					}
+				}
+				if err := walk(below, depth+1); err != nil {
+					return err
+				}
+			}
+			_, err = dec.Token()
+			return err
+		case string:
+			out[at] = append(out[at], v)
+		case json.Number:
+			out[at] = append(out[at], v.String())
+		}
+		return nil
+	}
+	if err := walk("", 0); err != nil {
+		return nil, &statusError{http.StatusBadRequest, "The JSON is broken."}
+	}
+	return out, nil
+}
+
+// guess hashes a wrong password, so that the same mistake counts once.
+func (s *Site) guess(realm string, c credentials) warder.Guess {
+	if c.password == "" {
+		return warder.Guess{}
+	}
+	return warder.Guess{
+		Same:    hexOf(hash(s.keys.guess, "same", warder.AccountKey(realm, c.account), c.password)[:8]),
+		Popular: hexOf(hash(s.keys.guess, "popular", c.password)[:8]),
+	}
+}

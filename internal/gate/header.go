@@ -1,0 +1,50 @@
+package gate
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Headers by which a client could say who it is, where it comes from, or that
+// it asks for something else than its request line says. Nobody but the gate
+// may set them for the application. Names are compared with underscores taken
+// for hyphens, since many applications cannot tell them apart.
+var forged = map[string]bool{
+	"forwarded": true, "x-real-ip": true, "true-client-ip": true, "cf-connecting-ip": true, "cf-connecting-ipv6": true,
+	"fastly-client-ip": true, "x-client-ip": true, "client-ip": true, "x-cluster-client-ip": true, "x-remote-ip": true,
+	"x-remote-addr": true, "x-originating-ip": true, "x-envoy-external-address": true, "x-appengine-user-ip": true,
+	"x-azure-clientip": true, "x-azure-socketip": true, "x-proxyuser-ip": true, "wl-proxy-client-ip": true, "proxy-client-ip": true,
+	"x-original-url": true, "x-original-uri": true, "x-original-method": true, "x-original-host": true, "x-rewrite-url": true,
+	"x-http-method": true, "x-http-method-override": true, "x-method-override": true, "x-http-destinationurl": true,
+	"x-host": true, "x-scheme": true, "x-url-scheme": true, "front-end-https": true, "proxy": true,
+	"remote-user": true, "remote-name": true, "remote-email": true, "remote-groups": true, "x-remote-user": true, "x-remote-group": true,
+	"x-webauth-user": true, "x-webauth-email": true, "x-webauth-groups": true, "x-user": true, "x-auth-username": true,
+	"x-goog-authenticated-user-email": true, "x-ms-client-principal": true, "x-ms-client-principal-name": true,
+}
+
+// families are beginnings of such names.
+var families = []string{"x-forwarded-", "x-warder-", "x-auth-request-", "x-authentik-", "x-token-user-", "x-original-forwarded-"}
+
+// cleanse takes out of a request to the application what its client must not
+// say.
+func cleanse(h http.Header) {
+	for name := range h {
+		if len(name) < 5 && !strings.Contains(name, "_") {
+			continue
+		}
+		lower := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+		if strings.Contains(name, "_") || forged[lower] {
+			delete(h, name)
+			continue
+		}
+		if lower[0] != 'x' {
+			continue
+		}
+		for _, family := range families {
+			if strings.HasPrefix(lower, family) {
+				delete(h, name)
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,507 @@
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/clientip"
+	"github.com/warderhq/warder/internal/guard"
+)
+
+// Engine is what a site needs of *guard.Guard.
+type Engine interface {
+	Checker
+	Begin(ctx context.Context, app *guard.App, q guard.Query, wait time.Duration, idempotency string) (guard.Attempt, error)
+	Settle(ctx context.Context, app *guard.App, token string, s guard.Settlement) (guard.Reported, error)
+	Report(ctx context.Context, app *guard.App, events []guard.Incoming) []guard.Reported
+	Subscribe() (records <-chan *guard.Record, cancel func())
+}
+
+// SiteOptions are what a Site is made of. Name, Upstream, Profile, Proxies,
+// Engine and Secret are required.
+type SiteOptions struct {
+	Name     string
+	Upstream *url.URL // of the application; http or https
+	Profile  *Profile
+	Proxies  Clients
+	Engine   Engine
+	Secret   []byte   // 32 bytes or more; keys the hashes of cookies and passwords
+	Sessions []string // names of session cookies besides the profile's
+	Origins  []string // other origins that may send sign-ins, such as https://www.example.org
+	// FailOpen lets sign-ins through unguarded when the engine cannot take them;
+	// otherwise they are refused with 503.
+	FailOpen bool
+	// Timeout is how long the application may take to answer; default 60 s, for
+	// sign-ins 25 s at most, since attempts do not live longer.
+	Timeout   time.Duration
+	Untrusted func(netip.Addr) // told of peers that look like a proxy nobody trusts; may be nil
+	Denied    Denied
+	Logger    *slog.Logger
+}
+
+const (
+	defaultTimeout = 60 * time.Second
+	attemptTimeout = 25 * time.Second // an attempt lives 30 s
+	attemptWait    = 10 * time.Second // for a free slot
+	reserved       = "/.warder/"      // paths of the gate itself
+)
+
+// Site is one application behind the gate: a reverse proxy that refuses who is
+// refused, on every path; reserves before a sign-in reaches the application;
+// reads the outcome from the response; and ends sessions, also those of open
+// streams and WebSockets.
+type Site struct {
+	name     string
+	opts     SiteOptions
+	profile  *Profile
+	sessions []string
+	keys     keys
+	engine   Engine
+	app      *guard.App
+	log      *slog.Logger
+	proxy    *httputil.ReverseProxy
+	live     *live
+	people   *memory[string]   // session -> account, of sign-ins seen
+	proved   *memory[struct{}] // Basic credentials that were right a moment ago
+	figures  figures
+}
+
+// figures count what happens at a site.
+type figures struct {
+	requests, refused, attempts, success, failure, errors atomic.Int64
+	lastOutcome                                           atomic.Int64 // Unix seconds
+}
+
+// SiteStats are the figures of a site since its start.
+type SiteStats struct {
+	Name     string    `json:"name"`
+	Requests int64     `json:"requests"`
+	Refused  int64     `json:"refused"`
+	Attempts int64     `json:"attempts"` // sign-ins that reached the application
+	Success  int64     `json:"success"`
+	Failure  int64     `json:"failure"`
+	Errors   int64     `json:"errors"` // attempts without an outcome
+	Outcome  time.Time `json:"last_outcome,omitzero"`
+	Open     int       `json:"open"` // requests, streams and WebSockets under way
+}
+
+// Stats returns the figures of now.
+func (s *Site) Stats() SiteStats {
+	f := &s.figures
+	out := SiteStats{
+		Name: s.name, Requests: f.requests.Load(), Refused: f.refused.Load(), Attempts: f.attempts.Load(),
+		Success: f.success.Load(), Failure: f.failure.Load(), Errors: f.errors.Load(),
+	}
+	if at := f.lastOutcome.Load(); at > 0 {
+		out.Outcome = time.Unix(at, 0).UTC()
+	}
+	s.live.mu.Lock()
+	defer s.live.mu.Unlock()
+	out.Open = len(s.live.m)
+	return out
+}
+
+// NewSite makes a Site. Run must run while it serves.
+func NewSite(o SiteOptions) (*Site, error) {
+	switch {
+	case o.Name == "" || o.Profile == nil || o.Proxies == nil || o.Engine == nil:
+		return nil, errors.New("gate: Name, Profile, Proxies and Engine are required")
+	case o.Upstream == nil || o.Upstream.Scheme != "http" && o.Upstream.Scheme != "https" || o.Upstream.Host == "":
+		return nil, fmt.Errorf("gate: Upstream of site %s must be an http or https URL", o.Name)
+	case len(o.Secret) < 32:
+		return nil, errors.New("gate: Secret must have 32 bytes or more")
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Site{
+		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
+		engine: o.Engine, app: &guard.App{ID: "gate:" + o.Name, Name: "gate " + o.Name}, log: o.Logger.With("site", o.Name),
+		live: newLive(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
+	}
+	s.proxy = &httputil.ReverseProxy{
+		Rewrite:        s.rewrite,
+		ModifyResponse: s.respond,
+		ErrorHandler:   s.broken,
+		Transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    5 * time.Second,
+			MaxIdleConns:           1024,
+			MaxIdleConnsPerHost:    1024,
+			IdleConnTimeout:        90 * time.Second,
+			ResponseHeaderTimeout:  o.Timeout,
+			ExpectContinueTimeout:  time.Second,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: 256 << 10,
+		},
+		BufferPool: &buffers{},
+		ErrorLog:   slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// buffers lends the memory that bodies are copied through.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+
+// exchange is one request and its answer, from the first look to the last byte.
+type exchange struct {
+	query    guard.Query
+	key      netip.Prefix
+	visitor  visitor
+	endpoint *Endpoint
+	cancel   context.CancelFunc // set under the lock of live
+	secure   bool               // the visitor came by TLS
+	ended    []string           // names of the cookies of sessions that have ended
+	crossing bool               // another site sent the visitor
+
+	attempted bool // what follows is for attempts only
+	claims    credentials
+	token     string
+	settled   bool
+	proof     string // of Basic credentials
+}
+
+// sessionsOrNone are the sessions of the exchange, or one empty session.
+func (x *exchange) sessionsOrNone() []string {
+	if len(x.visitor.sessions) == 0 {
+		return noSessions
+	}
+	return x.visitor.sessions
+}
+
+var noSessions = []string{""}
+
+type exchangeContext struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeContext{}).(*exchange)
+	return x
+}
+
+// ServeHTTP lets a request through to the application, or refuses it.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.figures.requests.Add(1)
+	if r.ProtoMajor == 1 {
+		// Left over from the request before on this connection.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall))
+	}
+	if r.Method == http.MethodConnect || r.URL.Path == "" || r.URL.Path[0] != '/' {
+		writeProblem(w, r, http.StatusBadRequest, "The gate knows no such request.")
+		return
+	}
+	client := s.opts.Proxies.Client(r.RemoteAddr, r.Header)
+	if client.UntrustedForwarder && client.Peer.IsValid() && s.opts.Untrusted != nil {
+		s.opts.Untrusted(client.Peer)
+	}
+	x := &exchange{
+		visitor: s.visitor(r.Header),
+		secure:  r.TLS != nil || client.Kind != clientip.Socket && r.Header.Get("X-Forwarded-Proto") == "https",
+		query: guard.Query{
+			IP: client.Addr, UserAgent: text(r.Header.Get("User-Agent"), warder.MaxUserAgent),
+			Method: text(r.Method, warder.MaxMethod), Path: text(r.URL.EscapedPath(), warder.MaxPath),
+		},
+		crossing: s.crossSite(r, client.Kind != clientip.Socket),
+	}
+	x.query.Device = x.visitor.device
+	if client.Addr.IsValid() && client.Kind != clientip.Internal {
+		x.key = warder.AddressKey(client.Addr)
+	}
+	if !s.admit(w, r, x) {
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, reserved) {
+		s.own(w, r)
+		return
+	}
+	endpoint, odd := s.profile.find(r.URL.EscapedPath())
+	x.endpoint = endpoint
+	switch {
+	case odd:
+		writeProblem(w, r, http.StatusBadRequest, "This path can be read in more than one way.")
+		return
+	case endpoint != nil && !client.Addr.IsValid():
+		s.log.WarnContext(r.Context(), "a proxy does not say who the client is, protected paths are refused", "peer", r.RemoteAddr)
+		writeProblem(w, r, http.StatusForbidden, refusals["unknown_client"])
+		return
+	}
+	if !s.live.add(x) {
+		w.Header()["Retry-After"] = one
+		writeProblem(w, r, http.StatusServiceUnavailable, "Too many requests from this address are under way.")
+		return
+	}
+	defer s.live.remove(x)
+	switch {
+	case endpoint == nil || endpoint.Kind == AdminArea || endpoint.Kind == SignOut:
+		s.pass(w, r, x)
+	case !s.claim(w, r, x):
+	case x.endpoint == nil:
+		s.pass(w, r, x)
+	case x.endpoint.Kind == ResetRequest:
+		s.request(w, r, x)
+	default:
+		s.attempt(w, r, x)
+	}
+}
+
+// admit refuses who is refused; sessions that have ended are taken from the
+// request instead, so that the visitor is signed out.
+func (s *Site) admit(w http.ResponseWriter, r *http.Request, x *exchange) bool {
+	var kept []string
+	for i, session := range x.sessionsOrNone() {
+		q := x.query
+		q.Session = session
+		d := s.engine.Check(s.app, &q)
+		switch {
+		case d.Action != warder.BlockAction:
+			kept = append(kept, session)
+		case d.Reason == warder.SessionRevoked:
+			x.ended = append(x.ended, x.visitor.names[i])
+		default:
+			s.refuse(w, r, &d)
+			return false
+		}
+	}
+	if x.visitor.many || len(x.ended) > 0 {
+		// Which of several cookies the application takes cannot be known, so it
+		// gets none of them.
+		dropCookies(r.Header, s.isSession)
+		x.visitor.sessions, kept = nil, nil
+		if len(x.ended) > 0 {
+			s.expire(w.Header(), x.ended, x.secure)
+			// The address itself may be refused as well.
+			if d := s.engine.Check(s.app, &x.query); d.Action == warder.BlockAction {
+				s.refuse(w, r, &d)
+				return false
+			}
+		}
+	}
+	if len(kept) > 0 {
+		x.query.Session = kept[0]
+	}
+	return true
+}
+
+func (s *Site) refuse(w http.ResponseWriter, r *http.Request, d *warder.Decision) {
+	s.figures.refused.Add(1)
+	s.opts.Denied.Write(w, r, d)
+}
+
+// own answers for the gate's own paths.
+func (s *Site) own(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == reserved+"denied" {
+		s.opts.Denied.ServeHTTP(w, r)
+		return
+	}
+	writeProblem(w, r, http.StatusNotFound, "There is nothing at this path.")
+}
+
+// crossSite reports whether a page of another site made the browser send this.
+func (s *Site) crossSite(r *http.Request, proxied bool) bool {
+	origin := r.Header.Get("Origin")
+	if slices.Contains(s.opts.Origins, origin) && origin != "" {
+		return false
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "cross-site"
+	}
+	if origin == "" {
+		return false // not a browser, or one that sends none for pages of its own
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return true
+	}
+	return !strings.EqualFold(u.Host, r.Host) && (!proxied || !strings.EqualFold(u.Host, r.Header.Get("X-Forwarded-Host")))
+}
+
+// pass forwards a request that reserves nothing. It ends when its client hangs
+// up, and when what it rests on ends.
+func (s *Site) pass(w http.ResponseWriter, r *http.Request, x *exchange) {
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), exchangeContext{}, x))
+	defer cancel()
+	s.live.mu.Lock()
+	x.cancel = cancel
+	s.live.mu.Unlock()
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &patient{readCloser: r.Body, rc: http.NewResponseController(w)}
+	}
+	s.proxy.ServeHTTP(slowly(w, r), r)
+}
+
+// rewrite makes the request to the application: who the client is, is said by
+// nobody but the gate.
+func (s *Site) rewrite(pr *httputil.ProxyRequest) {
+	x := exchangeOf(pr.In.Context())
+	pr.SetURL(s.opts.Upstream)
+	pr.Out.Host = pr.In.Host
+	h := pr.Out.Header
+	cleanse(h)
+	if x.visitor.marked {
+		dropCookies(h, func(name string) bool { return name == DeviceCookie })
+	}
+	if x.query.IP.IsValid() {
+		ip := []string{x.query.IP.String()}
+		h["X-Forwarded-For"], h["X-Real-Ip"] = ip, ip
+	}
+	h["X-Forwarded-Host"] = []string{pr.In.Host}
+	h["X-Forwarded-Proto"] = httpScheme
+	if x.secure {
+		h["X-Forwarded-Proto"] = httpsScheme
+	}
+	if x.attempted {
+		// The outcome is read from the response: all of it, and as a text.
+		for _, name := range [...]string{"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "Upgrade", "Connection"} {
+			delete(h, name)
+		}
+		if x.endpoint.bodies {
+			h["Accept-Encoding"] = identity
+		}
+		if len(h["Referer"]) > 0 {
+			// Some applications answer a wrong password with a redirect to where
+			// the client claims to come from, which must not look like success.
+			here := url.URL{Scheme: h["X-Forwarded-Proto"][0], Host: pr.In.Host, Path: pr.In.URL.Path}
+			h["Referer"] = []string{here.String()}
+		}
+	}
+}
+
+var (
+	httpScheme  = []string{"http"}
+	httpsScheme = []string{"https"}
+	identity    = []string{"identity"}
+)
+
+// broken answers for an application that does not.
+func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r.Context())
+	if x != nil && x.token != "" {
+		s.settle(r.Context(), x, guard.Settlement{Outcome: warder.OutcomeError})
+	}
+	if refusal, ok := errors.AsType[*refusedError](err); ok {
+		s.refuse(w, r, &refusal.decision)
+		return
+	}
+	if r.Context().Err() != nil && (x == nil || !x.attempted) {
+		panic(http.ErrAbortHandler) // the client is gone, or the exchange was ended
+	}
+	s.log.WarnContext(r.Context(), "the application does not answer", "error", err)
+	status := http.StatusBadGateway
+	var slow net.Error
+	if errors.As(err, &slow) && slow.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		status = http.StatusGatewayTimeout
+	}
+	writeProblem(w, r, status, "The application does not answer.")
+}
+
+// refusedError replaces the response of the application by a refusal.
+type refusedError struct{ decision warder.Decision }
+
+func (e *refusedError) Error() string { return "refused" }
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
+
+// stall is how long a client may neither send nor take anything.
+const stall = 60 * time.Second
+
+// Server returns a server for the site with the limits that keep slow and idle
+// clients from piling up.
+func (s *Site) Server() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 128,
+			SendPingTimeout:      30 * time.Second,
+			PingTimeout:          15 * time.Second,
+			WriteByteTimeout:     stall,
+		},
+	}
+}
+
+// patient is a request's body whose sender may take its time, but not stop.
+type patient struct {
+	rc   *http.ResponseController
+	last time.Time
+	readCloser
+}
+
+type readCloser = interface {
+	Read(p []byte) (int, error)
+	Close() error
+}
+
+func (b *patient) Read(p []byte) (int, error) {
+	if now := time.Now(); now.Sub(b.last) > time.Second {
+		b.last = now
+		_ = b.rc.SetReadDeadline(now.Add(stall))
+	}
+	n, err := b.readCloser.Read(p)
+	if err != nil {
+		_ = b.rc.SetReadDeadline(time.Time{}) // a deadline that passes would end the answer
+	}
+	return n, err
+}
+
+func (b *patient) Close() error {
+	_ = b.rc.SetReadDeadline(time.Time{})
+	return b.readCloser.Close()
+}
+
+// slowly is the way back to a client. On HTTP/2 the server watches it instead:
+// there a deadline would also end a stream that has nothing to say.
+func slowly(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if r.ProtoMajor != 1 {
+		return w
+	}
+	return &unhurried{ResponseWriter: w, rc: http.NewResponseController(w)}
+}
+
+// unhurried is the way back to a client that may take its time, but not stop.
+type unhurried struct {
+	http.ResponseWriter
+	rc   *http.ResponseController
+	last time.Time
+}
+
+func (w *unhurried) Write(p []byte) (int, error) {
+	if now := time.Now(); now.Sub(w.last) > time.Second {
+		w.last = now
+		_ = w.rc.SetWriteDeadline(now.Add(stall))
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets a response be flushed and a connection be taken over.
+func (w *unhurried) Unwrap() http.ResponseWriter { return w.ResponseWriter }
