@@ -50,6 +50,7 @@ type commands struct {
 	JSON   bool   `help:"Print JSON instead of text." name:"json"`
 
 	Serve    serveCmd    `cmd:"" help:"Run the server."`
+	Gate     gateCmd     `cmd:"" help:"Run the server with an application behind its gate."`
 	Check    checkCmd    `cmd:"" help:"Ask what would be answered to an address now. Counts nothing."`
 	Block    blockCmd    `cmd:"" help:"Block an address or a prefix."`
 	Unblock  unblockCmd  `cmd:"" help:"Lift the blocks of an address or a prefix."`
@@ -57,6 +58,7 @@ type commands struct {
 	Operator operatorCmd `cmd:"" help:"The people who run Warder."`
 	Key      keyCmd      `cmd:"" help:"API keys of applications."`
 	Policy   policyCmd   `cmd:"" help:"The policy: what is counted, and what follows."`
+	Profile  profileCmd  `cmd:"" help:"How applications sign people in, as the gate has to know it."`
 	Conf     configCmd   `cmd:"" name:"config" help:"The configuration of the process."`
 	Replay   replayCmd   `cmd:"" help:"Tell what a policy would have made of a recorded list of events."`
 	Audit    auditCmd    `cmd:"" help:"The audit trail."`

@@ -19,7 +19,7 @@ type serveCmd struct {
 	Listen string `help:"Address and port of the API (default 127.0.0.1:8420)." placeholder:"ADDR"`
 }
 
-func (c *serveCmd) Run(ctx context.Context, e *env) (err error) {
+func (c *serveCmd) Run(ctx context.Context, e *env) error {
 	flags := map[string]string{}
 	if c.Listen != "" {
 		flags["listen"] = c.Listen
@@ -28,6 +28,11 @@ func (c *serveCmd) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
+	return serve(ctx, e, cfg)
+}
+
+// serve runs an instance until ctx ends.
+func serve(ctx context.Context, e *env, cfg *config.Config) error {
 	log := newLogger(e.err, cfg.Log)
 	for _, name := range cfg.Ignored {
 		log.WarnContext(ctx, "variable names no setting and is ignored", "variable", name)

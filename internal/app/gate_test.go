@@ -909,3 +909,22 @@ func TestGateBodies(t *testing.T) {
 		}
 	})
 }
+
+// TestGateReferer: an application that answers a wrong password with a redirect
+// to where the client says it comes from cannot be made to look as if the
+// password was right.
+func TestGateReferer(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		g.checked.Add(1)
+		http.Redirect(w, r, r.Header.Get("Referer"), http.StatusFound)
+	})
+	c := g.client()
+	for i := range 10 {
+		do(t, c, g.request("POST", "/login", "203.0.113.60", wrong("alice", i), "Referer", g.base+"/home"))
+	}
+	if n := g.checked.Load(); n != 5 {
+		t.Errorf("%d passwords were checked", n)
+	}
+}
