@@ -19,10 +19,11 @@ const (
 	streamTimeout = 10 * time.Second // one write
 )
 
-// message is one server-sent event, encoded once for all readers.
+// message is one server-sent event. It is encoded, once for all, when the first
+// reader asks for it: mostly there is none.
 type message struct {
 	id   int64
-	text []byte
+	text func() []byte
 }
 
 // hub hands committed records to the readers of the stream. A reader that does
@@ -65,21 +66,24 @@ func (h *hub) publish(rec *guard.Record) {
 	}
 }
 
+// send hands out v, which must not change any more.
 func (h *hub) send(kind string, v any) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return // our own types encode
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return
 	}
-	m := message{id: h.next}
+	id := h.next
 	h.next++
-	m.text = append(m.text, "id: "+h.epoch+"-"+strconv.FormatInt(m.id, 10)+"\nevent: "+kind+"\ndata: "...)
-	m.text = append(m.text, data...) // JSON has no line breaks
-	m.text = append(m.text, "\n\n"...)
+	m := message{id: id, text: sync.OnceValue(func() []byte {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return nil // our own types encode
+		}
+		text := append([]byte(nil), "id: "+h.epoch+"-"+strconv.FormatInt(id, 10)+"\nevent: "+kind+"\ndata: "...)
+		text = append(text, data...) // JSON has no line breaks
+		return append(text, "\n\n"...)
+	})}
 	if len(h.kept) < streamKept {
 		h.kept = append(h.kept, m)
 	} else {
@@ -188,7 +192,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, _ *caller) 
 		return
 	}
 	for _, m := range missed {
-		if !write(m.text) {
+		if !write(m.text()) {
 			return
 		}
 	}
@@ -197,7 +201,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, _ *caller) 
 	for {
 		select {
 		case m, open := <-ch:
-			if !open || !write(m.text) {
+			if !open || !write(m.text()) {
 				return
 			}
 		case <-beat.C:
