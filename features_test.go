@@ -17,10 +17,12 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// Rules of behaviour and parts of the engine that docs/features.md must name.
+// Rules of behaviour, parts of the engine and parts of the dashboard that
+// docs/features.md must name.
 const (
-	behaviours  = 58
-	engineParts = 11
+	behaviours     = 58
+	engineParts    = 11
+	dashboardParts = 8
 )
 
 func TestFeatures(t *testing.T) {
@@ -42,6 +44,9 @@ func TestFeaturesFinds(t *testing.T) {
 	for i := range engineParts {
 		fmt.Fprintf(&rows, "| E%d | x | `warder.FuzzAddress`, later: gate |\n", i+1)
 	}
+	for i := range dashboardParts {
+		fmt.Fprintf(&rows, "| D%d | x | later: dashboard |\n", i+1)
+	}
 	complete := rows.String()
 	tests := testNames(t, fstest.MapFS{
 		"a_test.go":                 {Data: []byte("package warder\nimport \"testing\"\nfunc FuzzAddress(f *testing.F) {}\n")},
@@ -56,6 +61,7 @@ func TestFeaturesFinds(t *testing.T) {
 		{"complete", complete, nil},
 		{"a rule is missing", replace("| S7 |", "| S6 |"), []string{"S7 has no row"}},
 		{"a part is missing", replace("| E11 |", "| E1 |"), []string{"E11 has no row"}},
+		{"a part of the dashboard is missing", replace("| D8 |", "| D1 |"), []string{"D8 has no row"}},
 		{"unknown item", replace("| S1 |", "| S1 | x | later: gate |\n| S59 |"), []string{"row 2: S59 is no item"}},
 		{"no such test", replace("TestSpellings", "TestSpelling"), []string{"row 1 (S1): there is no test prefix.TestSpelling"}},
 		{"no such package", replace("prefix.Test", "prefixes.Test"), []string{"row 1 (S1): there is no test prefixes.TestSpellings"}},
@@ -89,6 +95,9 @@ func features(doc string, tests map[string]bool) []string {
 	}
 	for i := range engineParts {
 		items = append(items, fmt.Sprintf("E%d", i+1))
+	}
+	for i := range dashboardParts {
+		items = append(items, fmt.Sprintf("D%d", i+1))
 	}
 	seen := map[string]bool{}
 	for n, row := range featureRow.FindAllStringSubmatch(doc, -1) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/store"
 )
 
@@ -300,6 +301,9 @@ func (s *Server) editBlock(ctx context.Context, id string, in *EditBlockBody) (B
 			who = actor.Name
 		}
 		edit.Reviewed = &who
+	}
+	if who := callerOf(ctx).operator; (in.Permanent || in.Until != nil) && who != nil && !who.Role.Includes(operator.Admin) {
+		return BlockView{}, newProblem(http.StatusForbidden, "Your role "+string(who.Role)+" may review and note; to change how long a block lasts takes admin.")
 	}
 	switch {
 	case in.Permanent && in.Until != nil:

@@ -971,3 +971,47 @@ func TestRoleMatrix(t *testing.T) {
 		}
 	}
 }
+
+// TestAnalystNotesOnly: reviewing and noting is not changing how long a block
+// lasts.
+func TestAnalystNotesOnly(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, "analyst@example.org", operator.Analyst)
+	var block BlockView
+	h.want(t, 201, "POST", "/v1/blocks", `{"ip":"192.0.2.1"}`, &block)
+	b := h.tab(t)
+	b.signIn(t, "analyst@example.org")
+	b.want(t, 200, "PATCH", "/v1/blocks/"+block.ID, map[string]any{"reviewed": true, "note": "looked at"}, nil)
+	b.want(t, 403, "PATCH", "/v1/blocks/"+block.ID, map[string]any{"until": time.Now().Add(time.Hour)}, nil)
+	b.want(t, 403, "PATCH", "/v1/blocks/"+block.ID, map[string]any{"permanent": true}, nil)
+	b.want(t, 403, "DELETE", "/v1/blocks/"+block.ID, map[string]any{"verdict": "error"}, nil)
+}
+
+// TestCookiesOverTLS have the prefix that nobody beside us can plant.
+func TestCookiesOverTLS(t *testing.T) {
+	h := newWhole(t)
+	h.opts.HTTPS = func(r *http.Request) bool { return r.Header.Get("X-Forwarded-Proto") == "https" }
+	h.hire(t, ann, operator.Owner)
+	b := h.tab(t)
+	b.header["X-Forwarded-Proto"] = "https"
+	var state SignInState
+	b.want(t, 200, "POST", "/v1/session", SignInBody{Email: ann, Password: password}, &state)
+	var token string
+	for _, c := range (&http.Response{Header: b.answer}).Cookies() {
+		if !strings.HasPrefix(c.Name, "__Host-") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteStrictMode {
+			t.Errorf("cookie %s", c.Raw)
+		}
+		if c.Name == secureCookieName {
+			token = c.Value
+		}
+	}
+	b = h.tab(t) // whose jar is empty
+	b.header["X-Forwarded-Proto"] = "https"
+	b.header["Cookie"] = secureCookieName + "=" + token
+	b.want(t, 200, "GET", "/v1/me", nil, nil)
+	b.header["Cookie"] = cookieName + "=" + token
+	b.want(t, 401, "GET", "/v1/me", nil, nil)
+	delete(b.header, "X-Forwarded-Proto")
+	b.header["Cookie"] = secureCookieName + "=" + token
+	b.want(t, 401, "GET", "/v1/me", nil, nil)
+}

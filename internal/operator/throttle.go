@@ -169,6 +169,13 @@ func (t *Throttle) Clear(account string) {
 	}
 }
 
+// Len is the number of keys that are remembered.
+func (t *Throttle) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.real) + len(t.unreal) + len(t.addresses)
+}
+
 func (t *Throttle) tally(table map[throttleKey]*tally, key throttleKey, now time.Time) *tally {
 	y := table[key]
 	if y == nil {
