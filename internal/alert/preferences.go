@@ -25,16 +25,19 @@ const (
 	maxSeconds    = 7 * 86400
 )
 
+// critical is the severity that everybody who is mailed is told of.
+var critical = warder.Critical.String()
+
 // Preferences are what one operator wants to be told of. Empty lists mean
 // everything.
 type Preferences struct {
-	Mail       bool              `json:"mail" doc:"false: no mail at all."`
-	Severities []warder.Severity `json:"severities" maxItems:"4" enum:"info,warning,high,critical" doc:"Of the rule that was crossed. Empty: critical."`
-	Rules      []string          `json:"rules" maxItems:"64" doc:"Only alerts of these rules. Empty: of all."`
-	Realms     []string          `json:"realms" maxItems:"64" doc:"Only alerts about these realms. Empty: about all."`
-	Thresholds []Threshold       `json:"thresholds" maxItems:"20" doc:"Own thresholds: a mail when something happens so often, wherever it comes from."`
-	Digest     string            `json:"digest" enum:"at_once,hourly,daily"`
-	Quiet      *Quiet            `json:"quiet,omitempty" doc:"No mail in these hours; it is sent when they end."`
+	Mail       bool        `json:"mail" doc:"false: no mail at all."`
+	Severities []string    `json:"severities" maxItems:"4" enum:"info,warning,high,critical" doc:"Of the rule that was crossed. Empty: critical."`
+	Rules      []string    `json:"rules" maxItems:"64" doc:"Only alerts of these rules. Empty: of all."`
+	Realms     []string    `json:"realms" maxItems:"64" doc:"Only alerts about these realms. Empty: about all."`
+	Thresholds []Threshold `json:"thresholds" maxItems:"20" doc:"Own thresholds: a mail when something happens so often, wherever it comes from."`
+	Digest     string      `json:"digest" enum:"at_once,hourly,daily"`
+	Quiet      *Quiet      `json:"quiet,omitempty" doc:"No mail in these hours; it is sent when they end."`
 }
 
 // Threshold asks for a mail when an event, or crossings of a rule, are so many
@@ -58,7 +61,7 @@ type Quiet struct {
 // at once for those whom alerts are mailed to, nothing for others.
 func Defaults(mailed bool) Preferences {
 	return Preferences{
-		Mail: mailed, Severities: []warder.Severity{warder.Critical}, Rules: []string{}, Realms: []string{},
+		Mail: mailed, Severities: []string{critical}, Rules: []string{}, Realms: []string{},
 		Thresholds: []Threshold{}, Digest: AtOnce,
 	}
 }
@@ -73,12 +76,13 @@ func (p *Preferences) Check() error {
 		f.Add("digest", "must be at_once, hourly or daily")
 	}
 	if len(p.Severities) == 0 {
-		p.Severities = []warder.Severity{warder.Critical}
+		p.Severities = []string{critical}
 	}
 	slices.Sort(p.Severities)
 	p.Severities = slices.Compact(p.Severities)
-	for _, s := range p.Severities {
-		if s > warder.Critical {
+	for _, text := range p.Severities {
+		var s warder.Severity
+		if s.UnmarshalText([]byte(text)) != nil {
 			f.Add("severities", "must be of info, warning, high, critical")
 		}
 	}
@@ -195,7 +199,7 @@ func (r *Recipient) wants(a *guard.Alert) bool {
 		return true
 	}
 	p := r.prefs()
-	if !p.Mail || !slices.Contains(p.Severities, a.Severity) {
+	if !p.Mail || !slices.Contains(p.Severities, a.Severity.String()) {
 		return false
 	}
 	if laneOf(a) == laneSystem { // what Warder itself needs is of no rule and no realm
@@ -263,7 +267,7 @@ func Assign(people []Person) []Recipient {
 
 // complete reports whether every critical alert leaves at once.
 func (p *Preferences) complete() bool {
-	return p.Mail && slices.Contains(p.Severities, warder.Critical) && len(p.Rules) == 0 && len(p.Realms) == 0 &&
+	return p.Mail && slices.Contains(p.Severities, critical) && len(p.Rules) == 0 && len(p.Realms) == 0 &&
 		p.Digest == AtOnce && p.Quiet == nil
 }
 

@@ -28,7 +28,7 @@ func TestPreferencesAreChecked(t *testing.T) {
 	}{
 		{Preferences{}, ""},
 		{Preferences{Digest: "weekly"}, "digest"},
-		{Preferences{Severities: []warder.Severity{9}}, "severities"},
+		{Preferences{Severities: []string{"bad"}}, "severities"},
 		{Preferences{Rules: []string{"a\nb"}}, "rules[0]"},
 		{Preferences{Realms: slices.Repeat([]string{"a"}, 65)}, "realms"},
 		{Preferences{Thresholds: []Threshold{{Event: "X", Rule: "y", Count: 1, Seconds: 60}}}, "thresholds[0]"},
@@ -125,7 +125,7 @@ func TestRecipientsGetWhatTheyChose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		people := []Recipient{
 			{Address: "all@example.org"},
-			{Address: "high@example.org", Prefs: prefs(func(p *Preferences) { p.Severities = []warder.Severity{warder.High} })},
+			{Address: "high@example.org", Prefs: prefs(func(p *Preferences) { p.Severities = []string{"high"} })},
 			{Address: "admin@example.org", Prefs: prefs(func(p *Preferences) { p.Realms = []string{"admin"} })},
 			{Address: "pair@example.org", Prefs: prefs(func(p *Preferences) { p.Rules = []string{"pair"} })},
 			{Address: "never@example.org", Prefs: prefs(func(p *Preferences) { p.Mail = false })},
@@ -253,7 +253,7 @@ func TestOwnThresholds(t *testing.T) {
 		team := []Person{{Email: olga, Prefs: prefs(func(p *Preferences) {
 			p.Thresholds = []Threshold{{Event: "USER_LOGIN_FAILURE", Count: 10, Seconds: 600}, {Rule: "sign_in", Count: 2, Seconds: 60}}
 		})}, {Email: otto, Prefs: prefs(func(p *Preferences) {
-			p.Realms, p.Severities = []string{"admin"}, []warder.Severity{warder.High, warder.Critical}
+			p.Realms, p.Severities = []string{"admin"}, []string{"high", "critical"}
 			p.Thresholds = []Threshold{{Event: "USER_LOGIN_FAILURE", Count: 1, Seconds: 60}}
 		})}}
 		var told []string

@@ -194,8 +194,9 @@ func Severities(team []Person) []warder.Severity {
 		if p.Prefs == nil || !p.Prefs.Mail {
 			continue
 		}
-		for _, s := range p.Prefs.Severities {
-			if s < warder.Critical && !slices.Contains(out, s) {
+		for _, text := range p.Prefs.Severities {
+			var s warder.Severity
+			if s.UnmarshalText([]byte(text)) == nil && s < warder.Critical && !slices.Contains(out, s) {
 				out = append(out, s)
 			}
 		}

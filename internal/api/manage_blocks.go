@@ -321,6 +321,9 @@ func (s *Server) editBlock(ctx context.Context, id string, in *EditBlockBody) (B
 	if err := f.Err(); err != nil {
 		return BlockView{}, err
 	}
+	if c := callerOf(ctx); edit.Until != nil && c.role == operator.Analyst {
+		return BlockView{}, newProblem(http.StatusForbidden, "An analyst reviews and notes; how long a block lasts takes an admin.")
+	}
 	if err := s.opts.Guard.EditBlock(ctx, actor, edit); err != nil {
 		return BlockView{}, inBody(err)
 	}

@@ -356,7 +356,14 @@ func (s *Server) review(ctx context.Context, in *ReviewBody) (Reviewed, error) {
 		who = actor.Name
 	}
 	for _, id := range in.IDs {
-		err := s.opts.Guard.EditBlock(ctx, actor, guard.BlockEdit{ID: id, Reviewed: &who, At: time.Now().UTC()})
+		_, err := s.opts.Store.Block(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		err = s.opts.Guard.EditBlock(ctx, actor, guard.BlockEdit{ID: id, Reviewed: &who, At: time.Now().UTC()})
 		switch {
 		case err == nil:
 			out.Reviewed++
@@ -451,7 +458,7 @@ func (s *Server) status(ctx context.Context) (StatusView, error) {
 			out.Mode = d.Mode.String()
 		}
 		for _, name := range policy.Presets() {
-			if p, err := policy.Preset(name); err == nil && sameRules(p, d) {
+			if p, err := policy.Preset(name); err == nil && p.Mode == d.Mode && sameRules(p, d) {
 				out.Preset = name
 			}
 		}
