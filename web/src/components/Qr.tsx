@@ -9,7 +9,14 @@ export function Qr({ rows, size = 200, label }: { rows: string[]; size?: number;
       path += `M${(run.index ?? 0) + quiet} ${y + quiet}h${run[0].length}v1h-${run[0].length}z`;
   });
   return (
-    <svg width={size} height={size} viewBox={`0 0 ${n} ${n}`} role="img" aria-label={label} shapeRendering="crispEdges">
+    <svg
+      width={size}
+      height={size}
+      viewBox={`0 0 ${n} ${n}`}
+      role="img"
+      aria-label={label}
+      shapeRendering="crispEdges"
+    >
       <rect width={n} height={n} fill="#fff" rx="1.5" />
       <path d={path} fill="#000" />
     </svg>

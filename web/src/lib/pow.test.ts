@@ -1,11 +1,22 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { hex, sha256, solve } from "./pow";
+import { solve } from "./pow";
+import { hex, sha256 } from "./sha256";
 
 describe("the proof of work", () => {
   it("hashes as everybody does", () => {
-    for (const text of ["", "abc", "a".repeat(55), "a".repeat(56), "a".repeat(64), "w1.17.".repeat(40)]) {
-      expect(hex(sha256(text))).toBe(createHash("sha256").update(text).digest("hex"));
+    for (const text of [
+      "",
+      "abc",
+      "a".repeat(55),
+      "a".repeat(56),
+      "a".repeat(64),
+      "w1.17.".repeat(40),
+      "é".repeat(9999),
+    ]) {
+      expect(hex(sha256(new TextEncoder().encode(text)))).toBe(
+        createHash("sha256").update(text).digest("hex"),
+      );
     }
   });
 

@@ -25,7 +25,11 @@ export default function Accept() {
   });
   const accept = useMutation({
     mutationFn: () =>
-      data(api.POST("/v1/invitations/accept", { body: { token, password, ...(reset ? {} : { name: name.trim() }) } })),
+      data(
+        api.POST("/v1/invitations/accept", {
+          body: { token, password, ...(reset ? {} : { name: name.trim() }) },
+        }),
+      ),
     onSuccess: () => enter(reset ? "/" : "/me"),
   });
   const reset = link.data?.kind === "reset";
@@ -36,7 +40,8 @@ export default function Accept() {
           <ProblemAlert error={link.error} retry={link.refetch} />
         ) : (
           <Text size="sm">
-            It was used before, has expired, or was not copied whole. Ask an owner of this Warder for a new one.
+            It was used before, has expired, or was not copied whole. Ask an owner of this Warder for a new
+            one.
           </Text>
         )}
         <ToSignIn />
@@ -88,7 +93,12 @@ export default function Accept() {
               autoFocus
             />
           )}
-          <NewPassword value={password} onChange={setPassword} error={faultAt(faults, "password")} autoFocus={reset} />
+          <NewPassword
+            value={password}
+            onChange={setPassword}
+            error={faultAt(faults, "password")}
+            autoFocus={reset}
+          />
           {!shown && <Refusal error={accept.error} />}
           <Button type="submit" fullWidth loading={accept.isPending}>
             {reset ? "Set the password and sign in" : "Join"}

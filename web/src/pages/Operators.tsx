@@ -109,14 +109,22 @@ export default function Operators() {
                 </Stack>
               ),
             },
-            { key: "role", title: "Role", width: 100, cell: (o) => <Text size="sm">{roleWords[o.role].label}</Text> },
+            {
+              key: "role",
+              title: "Role",
+              width: 100,
+              cell: (o) => <Text size="sm">{roleWords[o.role].label}</Text>,
+            },
             { key: "state", title: "State", width: 170, cell: (o) => <State of={o} /> },
             {
               key: "factor",
               title: "Second factor",
               width: 170,
               cell: (o) => {
-                const list = [o.totp && "app", o.passkeys > 0 && (o.passkeys === 1 ? "1 passkey" : `${o.passkeys} passkeys`)];
+                const list = [
+                  o.totp && "app",
+                  o.passkeys > 0 && (o.passkeys === 1 ? "1 passkey" : `${o.passkeys} passkeys`),
+                ];
                 const text = list.filter(Boolean).join(", ");
                 return (
                   <Text size="sm" c={text ? undefined : "var(--severity-high-text)"}>
@@ -169,7 +177,8 @@ export default function Operators() {
                             `Sign ${o.email} out everywhere?`,
                             "Every session of theirs ends; they may sign in again.",
                             "Sign out",
-                            () => api.DELETE("/v1/operators/{id}/sessions", { params: { path: { id: o.id } } }),
+                            () =>
+                              api.DELETE("/v1/operators/{id}/sessions", { params: { path: { id: o.id } } }),
                             `${o.email} is signed out everywhere.`,
                           )
                         }
@@ -245,7 +254,9 @@ export default function Operators() {
                 You can also hand it over yourself.
               </Alert>
             ) : (
-              <Text size="sm">Hand this link over by a way that you trust. It is shown this once and works once.</Text>
+              <Text size="sm">
+                Hand this link over by a way that you trust. It is shown this once and works once.
+              </Text>
             )}
             <CodeBlock code={link.link.link} label="the link" />
             <Text size="sm" c="dimmed">
@@ -325,7 +336,9 @@ function Invitations({ may }: { may: boolean }) {
             title: "What",
             cell: (i) => (
               <Text size="sm">
-                {i.kind === "reset" ? "new password" : `invitation as ${roleWords[i.role].label.toLowerCase()}`}
+                {i.kind === "reset"
+                  ? "new password"
+                  : `invitation as ${roleWords[i.role].label.toLowerCase()}`}
               </Text>
             ),
           },
@@ -400,7 +413,9 @@ function Invite(props: {
   const [end, setEnd] = useState<string | null>(null);
   const invite = useMutation({
     mutationFn: () =>
-      data(api.POST("/v1/invitations", { body: { email: email.trim(), role, operator_expires_at: endOf(end) } })),
+      data(
+        api.POST("/v1/invitations", { body: { email: email.trim(), role, operator_expires_at: endOf(end) } }),
+      ),
     onSuccess: (made) => {
       props.onMade(made, email.trim());
       setEmail("");
@@ -469,12 +484,16 @@ function Edit(props: { editing?: Operator; onClose: () => void; onDone: () => vo
   const save = useMutation({
     mutationFn: async () => {
       if (!editing || !form) return;
-      const path = { params: { path: { id: editing.id } } };
-      // One thing at a time: so says the API.
-      if (form.role !== editing.role) await api.PATCH("/v1/operators/{id}", { ...path, body: { role: form.role } });
       const end = endOf(form.end) ?? "";
-      if (end !== (editing.expires_at ?? "") && day(end || 0) !== day(editing.expires_at || 0))
-        await api.PATCH("/v1/operators/{id}", { ...path, body: { expires_at: end } });
+      const before = editing.expires_at
+        ? dayjs(editing.expires_at).tz(timeZone()).format("YYYY-MM-DD")
+        : null;
+      const body = {
+        ...(form.role !== editing.role ? { role: form.role } : {}),
+        ...(form.end !== before ? { expires_at: end } : {}),
+      };
+      if (Object.keys(body).length === 0) return;
+      await api.PATCH("/v1/operators/{id}", { params: { path: { id: editing.id } }, body });
     },
     onSuccess: () => {
       notifyDone("Saved.");

@@ -1,14 +1,4 @@
-import {
-  Badge,
-  Button,
-  Group,
-  Modal,
-  PasswordInput,
-  Select,
-  Stack,
-  Text,
-  TextInput,
-} from "@mantine/core";
+import { Badge, Button, Group, Modal, PasswordInput, Select, Stack, Text, TextInput } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import { IconDeviceMobile, IconFingerprint, IconLogout, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
@@ -211,8 +201,8 @@ function Factors({ me }: { me: Me }) {
     >
       <Stack gap="md">
         <Text size="sm" c="dimmed" maw={640}>
-          Six digits from an app on your phone, asked for after the password. Whoever finds out the password still does
-          not get in.
+          Six digits from an app on your phone, asked for after the password. Whoever finds out the password
+          still does not get in.
         </Text>
         {open === "setup" ? (
           <TotpSetup onDone={done} onCancel={() => setOpen(undefined)} />
@@ -295,7 +285,9 @@ function Passkeys() {
   const remove = (k: Schemas["PasskeyView"]) =>
     modals.openConfirmModal({
       title: `Remove the passkey ${k.name}?`,
-      children: <Text size="sm">It no longer signs you in. The device may still offer it: delete it there too.</Text>,
+      children: (
+        <Text size="sm">It no longer signs you in. The device may still offer it: delete it there too.</Text>
+      ),
       labels: { confirm: "Remove", cancel: "Cancel" },
       confirmProps: { color: "red" },
       onConfirm: async () => {
@@ -478,10 +470,20 @@ function Password() {
               visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
               autoFocus
             />
-            <NewPassword label="New password" value={next} onChange={setNext} error={faultAt(faults, "new")} />
+            <NewPassword
+              label="New password"
+              value={next}
+              onChange={setNext}
+              error={faultAt(faults, "new")}
+            />
             {!shown && <ProblemAlert error={change.error} />}
             <Group gap="xs">
-              <Button type="submit" size="sm" loading={change.isPending} disabled={current === "" || next === ""}>
+              <Button
+                type="submit"
+                size="sm"
+                loading={change.isPending}
+                disabled={current === "" || next === ""}
+              >
                 Change it
               </Button>
               <Button

@@ -47,7 +47,8 @@ export default function SignIn() {
     return (
       <Door title="Warder is not set up yet">
         <Text size="sm">
-          Open the link that Warder printed when it started. It works once, for 24 hours; a restart prints a new one.
+          Open the link that Warder printed when it started. It works once, for 24 hours; a restart prints a
+          new one.
         </Text>
       </Door>
     );
@@ -91,7 +92,8 @@ function Password({ onState }: { onState: (s: State) => void }) {
       } catch (e) {
         // Somebody guesses at this account or from this address: the browser
         // does a second of work, which costs one person little and a guesser much.
-        const posed = e instanceof Problem ? (e.body.challenge as Schemas["PosedAnswer"] | undefined) : undefined;
+        const posed =
+          e instanceof Problem ? (e.body.challenge as Schemas["PosedAnswer"] | undefined) : undefined;
         if (!posed) throw e;
         setSolving(true);
         try {

@@ -11,7 +11,10 @@ export function Refusal({ error }: { error: unknown }) {
   const reference = error instanceof Problem ? error.body.reference : undefined;
   const wait = error instanceof Problem ? error.retryAfter : 0;
   if (typeof reference !== "string" && !(wait > 0 && error instanceof Problem && error.status === 429)) {
-    return error instanceof Problem && error.faults.length === 0 && error.status !== 0 && error.status < 500 ? (
+    return error instanceof Problem &&
+      error.faults.length === 0 &&
+      error.status !== 0 &&
+      error.status < 500 ? (
       <Alert role="alert" color="red" variant="light">
         {error.message}
       </Alert>
@@ -25,7 +28,9 @@ export function Refusal({ error }: { error: unknown }) {
         <Text size="sm" className="breakable">
           {(error as Problem).message}
         </Text>
-        {wait > 0 && <Text size="sm">Try again in {inWords(wait > 120 ? Math.ceil(wait / 60) * 60 : wait)}.</Text>}
+        {wait > 0 && (
+          <Text size="sm">Try again in {inWords(wait > 120 ? Math.ceil(wait / 60) * 60 : wait)}.</Text>
+        )}
         {typeof reference === "string" && (
           <Group gap={6}>
             <Text size="sm">

@@ -7,10 +7,21 @@ export function RecoveryCodes({ codes, onDone }: { codes: string[]; onDone: () =
   const text = `Recovery codes for Warder at ${window.location.host}\nEach works once.\n\n${codes.join("\n")}\n`;
   return (
     <Stack gap="md">
-      <Alert color="yellow" variant="light" icon={<IconKey />} title="Keep these recovery codes: they are shown this once">
+      <Alert
+        color="yellow"
+        variant="light"
+        icon={<IconKey />}
+        title="Keep these recovery codes: they are shown this once"
+      >
         Each lets you in once without the second factor, if the device is lost.
       </Alert>
-      <SimpleGrid cols={{ base: 2, xs: 2 }} spacing={6} maw={360} component="ul" style={{ listStyle: "none", padding: 0, margin: 0 }}>
+      <SimpleGrid
+        cols={{ base: 2, xs: 2 }}
+        spacing={6}
+        maw={360}
+        component="ul"
+        style={{ listStyle: "none", padding: 0, margin: 0 }}
+      >
         {codes.map((c) => (
           <Text key={c} component="li" className="mono" size="sm">
             {c}
