@@ -46,7 +46,7 @@ export async function createPasskey(options: unknown): Promise<Json> {
 }
 
 /** Asks the browser to prove a passkey. */
-export async function usePasskeyOf(options: unknown): Promise<Json> {
+export async function provePasskey(options: unknown): Promise<Json> {
   const o = publicKey(options);
   const made = (await navigator.credentials.get({
     publicKey: {

@@ -6,7 +6,7 @@ import { api, data, Problem, type Schemas } from "@/api/client";
 import { Loading, ProblemAlert } from "@/components/Feedback";
 import { solve } from "@/lib/pow";
 import { useSearchState } from "@/lib/search";
-import { passkeysWork, passkeyTrouble, usePasskeyOf } from "@/lib/webauthn";
+import { passkeysWork, passkeyTrouble, provePasskey } from "@/lib/webauthn";
 import { enter } from "./door/after";
 import { Door } from "./door/Door";
 import { Refusal } from "./door/Refusal";
@@ -60,7 +60,7 @@ function usePasskey(onState: (s: State) => void) {
   return useMutation({
     mutationFn: async () => {
       const { options } = await data(api.POST("/v1/session/passkey/options"));
-      const credential = await usePasskeyOf(options);
+      const credential = await provePasskey(options);
       return data(api.POST("/v1/session/passkey", { body: { credential } }));
     },
     onSuccess: onState,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { after } from "./after";
+import { pageAfter } from "./after";
 
 describe("after signing in", () => {
   it("goes to pages of ours only", () => {
-    expect(after("/blocks?state=active")).toBe("/blocks?state=active");
+    expect(pageAfter("/blocks?state=active")).toBe("/blocks?state=active");
     for (const to of [
       "//evil.example",
       "/\\evil.example",
@@ -13,7 +13,7 @@ describe("after signing in", () => {
       undefined,
       ["/"],
     ])
-      expect(after(to)).toBe("/");
-    expect(after("/sign-in?to=/sign-in")).toBe("/");
+      expect(pageAfter(to)).toBe("/");
+    expect(pageAfter("/sign-in?to=/sign-in")).toBe("/");
   });
 });
