@@ -9,21 +9,21 @@ import (
 	"time"
 
 	"github.com/warderhq/warder"
-	. "github.com/warderhq/warder/internal/operator"
+	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/store"
 )
 
-var cheap = Cost{Memory: 64, Passes: 1, Threads: 1}
+var cheap = operator.Cost{Memory: 64, Passes: 1, Threads: 1}
 
 // newPeople are operators in a database of their own.
-func newPeople(t *testing.T) (*People, *store.DB) {
+func newPeople(t *testing.T) (*operator.People, *store.DB) {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "warder.db"), AuditKey: make([]byte, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	people, err := New(Options{Store: db, Hasher: NewHasher(cheap, 1)})
+	people, err := operator.New(operator.Options{Store: db, Hasher: operator.NewHasher(cheap, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,13 +32,13 @@ func newPeople(t *testing.T) (*People, *store.DB) {
 
 func TestPeople(t *testing.T) {
 	people, db := newPeople(t)
-	by := Change{Actor: "cli:0", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	by := operator.Change{Actor: "cli:0", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	ctx := t.Context()
 	ann, err := people.Create(ctx, " Ann@Example.org ", "owner", "correct horse battery", by)
-	if err != nil || ann.Email != "ann@example.org" || ann.Role != Owner {
+	if err != nil || ann.Email != "ann@example.org" || ann.Role != operator.Owner {
 		t.Fatalf("Create = %+v, %v", ann, err)
 	}
-	if _, err := people.Create(ctx, "ANN@example.org", "viewer", "another passphrase", by); !errors.Is(err, ErrExists) {
+	if _, err := people.Create(ctx, "ANN@example.org", "viewer", "another passphrase", by); !errors.Is(err, operator.ErrExists) {
 		t.Errorf("second Ann: %v, want ErrExists", err)
 	}
 	var faults warder.Faults
@@ -57,11 +57,11 @@ func TestPeople(t *testing.T) {
 		t.Errorf("Authenticate = %+v, %v", got, err)
 	}
 	for _, wrong := range [][2]string{{"ann@example.org", "wrong"}, {"bob@example.org", "correct horse battery"}, {"", ""}, {ann.ID, "correct horse battery"}, {"ann@example.org", strings.Repeat("x", 1<<20)}} {
-		if _, err := people.Authenticate(ctx, wrong[0], wrong[1], false); !errors.Is(err, ErrWrong) {
+		if _, err := people.Authenticate(ctx, wrong[0], wrong[1], false); !errors.Is(err, operator.ErrWrong) {
 			t.Errorf("Authenticate(%q): %v, want ErrWrong", wrong[0], err)
 		}
 	}
-	if _, err := people.SetActive(ctx, ann.ID, false, by); !errors.Is(err, ErrLastOwner) {
+	if _, err := people.SetActive(ctx, ann.ID, false, by); !errors.Is(err, operator.ErrLastOwner) {
 		t.Errorf("the last owner: %v, want ErrLastOwner", err)
 	}
 	if o, err := people.SetActive(ctx, "Vic@example.org", false, by); err != nil || o.Active(by.At) {
@@ -70,10 +70,10 @@ func TestPeople(t *testing.T) {
 	if _, err := people.SetActive(ctx, "vic@example.org", false, by); err != nil {
 		t.Error(err)
 	}
-	if _, err := people.Authenticate(ctx, "vic@example.org", "just looking around", false); !errors.Is(err, ErrWrong) {
+	if _, err := people.Authenticate(ctx, "vic@example.org", "just looking around", false); !errors.Is(err, operator.ErrWrong) {
 		t.Errorf("disabled operator: %v, want ErrWrong", err)
 	}
-	if _, err := people.SetActive(ctx, "bob@example.org", false, by); !errors.Is(err, ErrNotFound) {
+	if _, err := people.SetActive(ctx, "bob@example.org", false, by); !errors.Is(err, operator.ErrNotFound) {
 		t.Errorf("unknown operator: %v, want ErrNotFound", err)
 	}
 	if err := people.SetPassword(ctx, ann.ID, "an even longer passphrase", by); err != nil {

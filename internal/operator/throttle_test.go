@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/warderhq/warder/internal/operator"
+	"github.com/warderhq/warder/internal/operator"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -16,10 +16,10 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // TestThrottle: ten different guesses of strangers, then a pause that doubles;
 // the device that is known has a count of its own.
 func TestThrottle(t *testing.T) {
-	th := NewThrottle()
-	stranger := Try{Account: "ann@example.org", Exists: true}
-	known := Try{Account: "ann@example.org", Exists: true, Device: "laptop"}
-	guess := func(try Try, same string, now time.Time) (checked bool, wait time.Duration) {
+	th := operator.NewThrottle()
+	stranger := operator.Try{Account: "ann@example.org", Exists: true}
+	known := operator.Try{Account: "ann@example.org", Exists: true, Device: "laptop"}
+	guess := func(try operator.Try, same string, now time.Time) (checked bool, wait time.Duration) {
 		g, wait, _ := th.Begin(try, now)
 		if wait > 0 {
 			return false, wait
@@ -43,16 +43,16 @@ func TestThrottle(t *testing.T) {
 		if checked != 10 {
 			t.Errorf("%d guesses were checked, want 10", checked)
 		}
-		if _, wait := guess(stranger, "x", now.Add(time.Second)); wait != min(pause, ThrottleMost)-time.Second {
-			t.Errorf("pause %s, want %s", wait, min(pause, ThrottleMost))
+		if _, wait := guess(stranger, "x", now.Add(time.Second)); wait != min(pause, operator.ThrottleMost)-time.Second {
+			t.Errorf("pause %s, want %s", wait, min(pause, operator.ThrottleMost))
 		}
 		if ok, _ := guess(known, "caps lock", now); !ok {
 			t.Error("strangers locked the known device out")
 		}
-		if pause > 2*ThrottleMost {
+		if pause > 2*operator.ThrottleMost {
 			break
 		}
-		now = now.Add(min(pause, ThrottleMost))
+		now = now.Add(min(pause, operator.ThrottleMost))
 	}
 	th.Clear("ann@example.org")
 	if ok, _ := guess(stranger, "x", now); !ok {
@@ -61,7 +61,7 @@ func TestThrottle(t *testing.T) {
 	for i := range 10 {
 		guess(known, fmt.Sprint(i), now)
 	}
-	if ok, wait := guess(known, "x", now); ok || wait != ThrottleTime {
+	if ok, wait := guess(known, "x", now); ok || wait != operator.ThrottleTime {
 		t.Errorf("a known device guesses without end: %v, %s", ok, wait)
 	}
 }
@@ -69,9 +69,9 @@ func TestThrottle(t *testing.T) {
 // TestThrottleCountsWhatIsUnderWay: a hundred at once are no way round it, and
 // what was taken back did not happen.
 func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
-	th := NewThrottle()
-	try := Try{Account: "ann@example.org", Exists: true}
-	var under []*Guess
+	th := operator.NewThrottle()
+	try := operator.Try{Account: "ann@example.org", Exists: true}
+	var under []*operator.Guess
 	for range 100 {
 		if g, wait, _ := th.Begin(try, noon); wait == 0 {
 			under = append(under, g)
@@ -93,13 +93,13 @@ func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
 // TestThrottleIsBounded: by address over many accounts, and in memory; what
 // strangers make up does not make it forget an operator.
 func TestThrottleIsBounded(t *testing.T) {
-	th := NewThrottle()
+	th := operator.NewThrottle()
 	for i := range 10 {
-		g, _, _ := th.Begin(Try{Account: "ann@example.org", Exists: true}, noon)
+		g, _, _ := th.Begin(operator.Try{Account: "ann@example.org", Exists: true}, noon)
 		g.Wrong(fmt.Sprint(i), noon)
 	}
 	for i := range 50_000 {
-		g, wait, _ := th.Begin(Try{Account: fmt.Sprintf("u%d@example.org", i)}, noon.Add(time.Minute))
+		g, wait, _ := th.Begin(operator.Try{Account: fmt.Sprintf("u%d@example.org", i)}, noon.Add(time.Minute))
 		if wait == 0 {
 			g.Wrong("", noon.Add(time.Minute))
 		}
@@ -107,13 +107,13 @@ func TestThrottleIsBounded(t *testing.T) {
 	if n := th.Len(); n > 40_000 {
 		t.Errorf("%d tallies are kept", n)
 	}
-	if _, wait, _ := th.Begin(Try{Account: "ann@example.org", Exists: true}, noon.Add(2*time.Minute)); wait == 0 {
+	if _, wait, _ := th.Begin(operator.Try{Account: "ann@example.org", Exists: true}, noon.Add(2*time.Minute)); wait == 0 {
 		t.Error("a flood made it forget")
 	}
 	address := netip.MustParsePrefix("203.0.113.7/32")
 	checked := 0
 	for i := range 100 {
-		if g, wait, _ := th.Begin(Try{Account: fmt.Sprintf("v%d@example.org", i), Address: address}, noon); wait == 0 {
+		if g, wait, _ := th.Begin(operator.Try{Account: fmt.Sprintf("v%d@example.org", i), Address: address}, noon); wait == 0 {
 			checked++
 			g.Wrong("", noon)
 		}
@@ -127,27 +127,27 @@ func TestThrottleIsBounded(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	people, _ := newPeople(t)
 	ctx := t.Context()
-	o, err := people.Create(ctx, "ann@example.org", "owner", "correct horse battery", Change{Actor: "cli:0", At: noon})
+	o, err := people.Create(ctx, "ann@example.org", "owner", "correct horse battery", operator.Change{Actor: "cli:0", At: noon})
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, s, err := people.Start(ctx, &o, true, "", Visitor{IP: "203.0.113.7", Agent: strings.Repeat("x", 5000), Device: "d"}, noon)
+	token, s, err := people.Start(ctx, &o, true, "", operator.Visitor{IP: "203.0.113.7", Agent: strings.Repeat("x", 5000), Device: "d"}, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	live := func(token string, at time.Time) bool {
 		t.Helper()
 		_, _, err := people.Session(ctx, token, at)
-		if err != nil && !errors.Is(err, ErrNoSession) {
+		if err != nil && !errors.Is(err, operator.ErrNoSession) {
 			t.Fatal(err)
 		}
 		return err == nil
 	}
-	if !live(token, noon.Add(DefaultIdle-time.Second)) || live(token, noon.Add(DefaultIdle)) {
+	if !live(token, noon.Add(operator.DefaultIdle-time.Second)) || live(token, noon.Add(operator.DefaultIdle)) {
 		t.Error("a session does not end by idleness")
 	}
-	at := noon
-	for at = noon; at.Before(noon.Add(DefaultAbsolute)); at = at.Add(time.Hour) {
+	var at time.Time
+	for at = noon; at.Before(noon.Add(operator.DefaultAbsolute)); at = at.Add(time.Hour) {
 		if !live(token, at) {
 			t.Fatalf("ended after %s of use", at.Sub(noon))
 		}
@@ -160,31 +160,31 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("a session lasts for ever if it is used")
 	}
 	people.LimitSessions(time.Hour, 2*time.Hour)
-	token, _, _ = people.Start(ctx, &o, true, "", Visitor{}, noon)
+	token, _, _ = people.Start(ctx, &o, true, "", operator.Visitor{}, noon)
 	if !live(token, noon.Add(59*time.Minute)) || live(token, noon.Add(time.Hour)) {
 		t.Error("a shorter limit does not hold")
 	}
 	people.LimitSessions(1000*time.Hour, 0)
-	if idle, absolute := people.SessionLimits(); idle != DefaultIdle || absolute != DefaultAbsolute {
+	if idle, absolute := people.SessionLimits(); idle != operator.DefaultIdle || absolute != operator.DefaultAbsolute {
 		t.Errorf("limits %s, %s are longer than they may be", idle, absolute)
 	}
-	half, _, _ := people.Start(ctx, &o, false, "", Visitor{}, noon)
+	half, _, _ := people.Start(ctx, &o, false, "", operator.Visitor{}, noon)
 	if !live(half, noon.Add(9*time.Minute)) || live(half, noon.Add(10*time.Minute)) {
 		t.Error("the second factor is waited for too long")
 	}
 	for range 50 {
-		if _, _, err := people.Start(ctx, &o, false, "", Visitor{}, noon.Add(time.Minute)); err != nil {
+		if _, _, err := people.Start(ctx, &o, false, "", operator.Visitor{}, noon.Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	list, err := people.Sessions(ctx, o.ID, noon.Add(2*time.Minute))
-	if err != nil || len(list) > MaxSessions || !live(token, noon.Add(2*time.Minute)) {
+	if err != nil || len(list) > operator.MaxSessions || !live(token, noon.Add(2*time.Minute)) {
 		t.Errorf("%d sessions of one person, %v; signed in %v", len(list), err, live(token, noon.Add(2*time.Minute)))
 	}
 	if err := people.Sweep(ctx, noon.Add(30*24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if seen, err := people.Seen(ctx, Admin, noon.Add(-time.Hour)); err != nil || len(seen) != 0 {
+	if seen, err := people.Seen(ctx, operator.Admin, noon.Add(-time.Hour)); err != nil || len(seen) != 0 {
 		t.Errorf("after the sweep: %v, %v", seen, err)
 	}
 }
