@@ -1,17 +1,19 @@
-import { Box, Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { ActionIcon, Box, Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { modals } from "@mantine/modals";
+import { IconTrash } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { useMe } from "@/lib/me";
 import { person } from "@/lib/words";
-import { Loading, ProblemAlert } from "./Feedback";
+import { Loading, notifyProblem, ProblemAlert } from "./Feedback";
 import { When } from "./When";
 
 /** What people wrote down about something: ip:203.0.113.7, account:alice,
  * block:<id>, event:<id>. Analysts and above may write. */
 export function Notes({ on, about }: { on: string; about: string }) {
   const queries = useQueryClient();
-  const { can } = useMe();
+  const { can, me } = useMe();
   const [text, setText] = useState("");
   const notes = useQuery({
     queryKey: ["notes", on],
@@ -25,6 +27,11 @@ export function Notes({ on, about }: { on: string; about: string }) {
       setText("");
       await refresh();
     },
+  });
+  const remove = useMutation({
+    mutationFn: (id: string) => data(api.DELETE("/v1/notes/{id}", { params: { path: { id } } })),
+    onSuccess: refresh,
+    onError: notifyProblem,
   });
   if (notes.error && !notes.data)
     return <ProblemAlert error={notes.error} retry={() => void notes.refetch()} />;
@@ -47,6 +54,29 @@ export function Notes({ on, about }: { on: string; about: string }) {
               {person(n.by)}
             </Text>
             <When at={n.time} dim />
+            {(can("admin") || (me?.email && n.by === `operator:${me.email}`)) && (
+              <ActionIcon
+                size="xs"
+                variant="subtle"
+                color="gray"
+                aria-label="Delete this note"
+                onClick={() =>
+                  modals.openConfirmModal({
+                    title: "Delete this note?",
+                    children: (
+                      <Text size="sm" className="breakable" lineClamp={6}>
+                        {n.text}
+                      </Text>
+                    ),
+                    labels: { confirm: "Delete", cancel: "Cancel" },
+                    confirmProps: { color: "red" },
+                    onConfirm: () => remove.mutate(n.id),
+                  })
+                }
+              >
+                <IconTrash size={13} />
+              </ActionIcon>
+            )}
           </Group>
         </Box>
       ))}

@@ -6,7 +6,7 @@ import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { type Block, refreshBlocks } from "@/lib/blocks";
 import { useMe } from "@/lib/me";
-import { type LiftFilter, remaining, subjectOf } from "@/lib/report";
+import { type LiftFilter, reasonOf, remaining, subjectOf } from "@/lib/report";
 import { exact } from "@/lib/time";
 import { DurationSelect } from "./DurationSelect";
 import { Loading, notifyDone, ProblemAlert } from "./Feedback";
@@ -187,7 +187,7 @@ function One({ block }: { block: Block }) {
     <Stack gap="xs">
       <Text size="sm" className="breakable">
         Blocked {block.blocked_at ? `since ${exact(block.blocked_at)}` : ""}, {remaining(block)}
-        {block.reason ? `: ${block.reason}` : ""}. It refused{" "}
+        {reasonOf(block) ? `: ${reasonOf(block)}` : ""}. It refused{" "}
         {block.hits === 1 ? "1 request" : `${block.hits.toLocaleString("en")} requests`}.
       </Text>
       {block.good_accounts_14d > 0 && (

@@ -49,6 +49,13 @@ export const endOf = (b: Pick<Block, "lifted_at" | "ended_at" | "until">) =>
 export const crossing = (b: Pick<Block, "threshold" | "window">) =>
   b.threshold ? `${b.threshold} in ${duration(b.window ?? 0)}` : "";
 
+/** Why there is a block, in words: the rule and its threshold, or what a person wrote. */
+export function reasonOf(b: Pick<Block, "source" | "rule" | "reason" | "threshold" | "window">): string {
+  if (b.source !== "rule" || !b.rule) return b.reason ?? "";
+  const c = crossing(b);
+  return c ? `rule ${b.rule}, ${c}` : `rule ${b.rule}`;
+}
+
 export const verdicts: Record<string, string> = { error: "a mistake", resolved: "resolved" };
 export const sources: Record<string, string> = {
   rule: "Automatic",

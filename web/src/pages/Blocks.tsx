@@ -16,6 +16,7 @@ import { Page, Panel } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { RowActions } from "@/components/RowActions";
 import { openBulkUnblock, openUnblockDialog, UnblockButton } from "@/components/UnblockDialog";
+import { Views } from "@/components/Views";
 import type { Block } from "@/lib/blocks";
 import { addressOf, hasPage } from "@/lib/ip";
 import { useParts } from "@/lib/list";
@@ -115,6 +116,7 @@ export default function Blocks() {
       about="The report of suspicious addresses: who was blocked, from when to when, why, and who lifted it."
       actions={
         <>
+          <Views page="blocks" />
           <ExportMenu what="blocks" query={query} size="sm" />
           {can("admin") && (
             <>
@@ -454,7 +456,7 @@ const address: Column<Block> = {
   key: "address",
   title: "Address",
   cell: (b) => <Subject block={b} />,
-  width: 190,
+  width: 150,
 };
 const actions: Column<Block> = {
   key: "actions",
@@ -474,6 +476,7 @@ function columns(tab: string): Column<Block>[] {
     {
       key: "event",
       title: "Event",
+      width: 185,
       cell: (b) => <EventName name={b.event} />,
     },
     { key: "from", title: "Blocked", width: 140, cell: (b) => <Moment at={b.blocked_at} /> },
@@ -496,7 +499,7 @@ function columns(tab: string): Column<Block>[] {
     {
       key: "state",
       title: "Status",
-      width: 170,
+      width: 130,
       cell: (b) => (
         <Stack gap={0}>
           <BlockState block={b} detail={b.state !== "active"} />

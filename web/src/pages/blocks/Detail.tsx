@@ -112,11 +112,13 @@ export function BlockDetail({ block: b, bare = false }: { block: Block; bare?: b
       />
       {(b.reason || b.rule || b.cut) && (
         <Section title="Reason">
-          <Text size="sm" className="breakable">
-            {b.reason || "None was given."}
-          </Text>
+          {b.source !== "rule" && (
+            <Text size="sm" className="breakable">
+              {b.reason || "None was given."}
+            </Text>
+          )}
           {b.rule && (
-            <Text size="sm" c="dimmed" className="breakable">
+            <Text size="sm" className="breakable">
               Rule {b.rule}
               {crossing(b) && `, ${crossing(b)}`}
               {b.event && `, crossed by ${b.event}`}
