@@ -101,18 +101,7 @@ export function LatestEvents(props: {
   return (
     <Stack gap={0}>
       {props.events.slice(0, 12).map((e) => (
-        <Box
-          key={e.id}
-          px="md"
-          py={8}
-          style={{
-            display: "grid",
-            gridTemplateColumns: "92px minmax(0, 1fr) auto",
-            gap: 12,
-            alignItems: "start",
-            borderTop: "1px solid var(--surface-border)",
-          }}
-        >
+        <Box key={e.id} className="event-line" px="md" py={8}>
           <SeverityBadge severity={e.severity} />
           <Box style={{ minWidth: 0 }}>
             <Anchor

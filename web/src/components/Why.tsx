@@ -51,7 +51,7 @@ export function Counters({ counters }: { counters: WhyView["counters"] }) {
 /** "Why was this decided?": every step in words, in the order of deciding. */
 export function Why({ why }: { why: WhyView }) {
   return (
-    <List type="ordered" size="sm" spacing={4} pl={4}>
+    <List type="ordered" size="sm" spacing={4} withPadding>
       {(why.steps ?? []).map((s) => (
         <List.Item key={s} className="breakable">
           {s}

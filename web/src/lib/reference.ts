@@ -45,10 +45,7 @@ export function referenceAnswer(r: Reference): Answer {
     case "active":
       return {
         tone: "stop",
-        says: `${whom} is blocked since ${relative(b.blocked_at ?? r.time)}, ${remaining(b)}.`.replace(
-          /since (.*) ago/,
-          "since $1",
-        ),
+        says: `${whom} was blocked ${relative(b.blocked_at ?? r.time)} and still is, ${remaining(b)}.`,
         why: cause,
         todo:
           b.good_accounts_14d > 0
@@ -78,10 +75,7 @@ export function referenceAnswer(r: Reference): Answer {
     default:
       return {
         tone: "fine",
-        says: `The block of ${whom} is over since ${relative(b.ended_at ?? b.until ?? r.time)}.`.replace(
-          /since (.*) ago/,
-          "since $1",
-        ),
+        says: `The block of ${whom} ended by itself ${relative(b.ended_at ?? b.until ?? r.time)}.`,
         why: cause,
         todo: "If the caller is still refused, it is under another reference: ask for the one they see now.",
         caller: "The block is over. Please try again, and read out the new reference if you are refused.",

@@ -60,7 +60,7 @@ function ownPlace(p: Profile, b: Block): string {
 
 const made = (b: Block) =>
   b.source === "rule"
-    ? `Rule ${b.rule} made it ${relative(b.blocked_at ?? "")}${crossing(b) ? `: ${crossing(b)}` : ""}.`
+    ? `It crossed the threshold of rule ${b.rule}${crossing(b) ? ` (${crossing(b)})` : ""}${b.blocked_at ? ` ${relative(b.blocked_at)}` : ""}.`
     : `${b.source === "manual" ? `${b.by ?? "Somebody"} blocked it by hand` : `It came by ${b.source}`}${b.reason ? `: ${b.reason}` : ""}.`;
 
 const ends = (b: Block, now: number) =>

@@ -1,7 +1,7 @@
-import { Button, Group, Stack, Text } from "@mantine/core";
+import { Anchor, Button, Group, Stack, Text } from "@mantine/core";
 import { IconEraser, IconLogout } from "@tabler/icons-react";
 import { useQueries, useQuery } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import { api, data, type Schemas } from "@/api/client";
 import { LatestEvents, Tallied, Timeline } from "@/components/Activity";
 import { Band } from "@/components/Band";
@@ -122,12 +122,12 @@ export default function Account() {
                       <Stack gap={6} mt={4}>
                         {f.blocks.map((x) => (
                           <Group key={x.id} gap="sm">
-                            <Text size="sm" className="mono" w={96}>
+                            <UnblockButton block={x} />
+                            <Text size="sm" className="mono">
                               {x.reference}
                             </Text>
                             <AddressLink ip={addressOf(x.ip ?? "")} label={x.ip} />
                             <When at={x.blocked_at} dim />
-                            <UnblockButton block={x} />
                           </Group>
                         ))}
                       </Stack>
@@ -181,9 +181,19 @@ export default function Account() {
               <LatestEvents events={activity.latest} search={{ account, realm }} show="ip" />
             )}
           </Panel>
-          <Panel title="Sessions" pad={false}>
+          <Panel
+            title="Sessions"
+            pad={false}
+            aside={
+              p.sessions.length > 8 && (
+                <Anchor component={Link} to="/sessions" search={of as never} size="sm">
+                  All sessions
+                </Anchor>
+              )
+            }
+          >
             <SessionTable
-              rows={p.sessions}
+              rows={p.sessions.slice(0, 8)}
               without="account"
               empty={
                 <Text size="sm" c="dimmed" px="md" pb="md">

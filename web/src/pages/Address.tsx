@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Menu, Stack, Text } from "@mantine/core";
+import { Anchor, Badge, Button, Group, Menu, Stack, Text } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import {
   IconBan,
@@ -10,7 +10,7 @@ import {
   IconShieldCheck,
 } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import { api, data, type Schemas } from "@/api/client";
 import { LatestEvents, Tallied, Timeline } from "@/components/Activity";
 import { Band } from "@/components/Band";
@@ -275,8 +275,18 @@ export default function Address() {
             )}
           </Panel>
           {p.sessions.length > 0 && (
-            <Panel title="Sessions" pad={false}>
-              <SessionTable rows={p.sessions} without="ip" />
+            <Panel
+              title="Sessions"
+              pad={false}
+              aside={
+                p.sessions.length > 8 && (
+                  <Anchor component={Link} to="/sessions" search={{ ip: p.ip } as never} size="sm">
+                    All sessions
+                  </Anchor>
+                )
+              }
+            >
+              <SessionTable rows={p.sessions.slice(0, 8)} without="ip" />
             </Panel>
           )}
         </Stack>

@@ -148,6 +148,7 @@ export default function Blocks() {
               <Tabs.Tab
                 key={value}
                 value={value}
+                style={{ flexShrink: 0 }}
                 rightSection={
                   value === "review" && queue !== "" && queue !== "0" ? (
                     <Badge size="sm" variant="light" color="orange" circle={queue.length < 2}>
@@ -248,7 +249,7 @@ export default function Blocks() {
             retry={list.retry}
             more={list.more}
             loadingMore={list.loadingMore}
-            minWidth={tab === "review" ? 860 : 1040}
+            minWidth={tab === "review" ? 960 : 1120}
             selected={can("analyst") ? selected : undefined}
             onSelect={setSelected}
             onOpen={(b) => change({ block: b.id })}
@@ -347,7 +348,7 @@ function Toolbar(props: {
   const pick = (name: string, label: string, options: { value: string; label: string }[], width: number) => (
     <Select
       size="xs"
-      w={{ base: "calc(50% - 4px)", sm: width }}
+      w={{ base: "calc(50% - 5px)", sm: width }}
       aria-label={label}
       placeholder={label}
       clearable
@@ -499,7 +500,7 @@ function columns(tab: string): Column<Block>[] {
     {
       key: "state",
       title: "Status",
-      width: 130,
+      width: tab === "active" ? 130 : 180,
       cell: (b) => (
         <Stack gap={0}>
           <BlockState block={b} detail={b.state !== "active"} />

@@ -7,17 +7,19 @@ import { type Block, refreshBlocks } from "@/lib/blocks";
 import { useMe } from "@/lib/me";
 import { subjectOf } from "@/lib/report";
 
-const mark = (id: string, reviewed: boolean) =>
-  data<Block>(api.PATCH("/v1/blocks/{id}", { params: { path: { id } }, body: { reviewed } }));
+const mark = (blocks: Block[], reviewed: boolean) =>
+  data(api.POST("/v1/blocks/review", { body: { ids: blocks.map((b) => b.id), reviewed } }));
 
 /** Notes that somebody looked at these blocks and found them right; can be undone. */
 export async function review(queries: QueryClient, blocks: Block[]) {
-  for (const b of blocks) await mark(b.id, true);
-  const what = blocks.length === 1 && blocks[0] ? subjectOf(blocks[0]) : `${blocks.length} blocks`;
+  await mark(blocks, true);
+  const [first] = blocks;
   notifyDone(
-    `Reviewed: ${what}. The block stays.`.replace(/blocks\. The block stays/, "blocks. They stay"),
+    blocks.length === 1 && first
+      ? `Reviewed: the block of ${subjectOf(first)} stays.`
+      : `Reviewed: ${blocks.length} blocks stay.`,
     async () => {
-      for (const b of blocks) await mark(b.id, false);
+      await mark(blocks, false);
       await refreshBlocks(queries);
     },
   );
