@@ -39,7 +39,7 @@ const tip = async () =>
     await Promise.all(
       severities.map(async (s) => {
         const text = await page.locator(`[data-tip] [data-value=${s}]`).textContent();
-        return [s, Number(text.replaceAll(",", ""))] as const;
+        return [s, Number((text ?? "").replaceAll(",", ""))] as const;
       }),
     ),
   );

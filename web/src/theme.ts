@@ -62,16 +62,19 @@ export const theme = createTheme({
   },
 });
 
+// Filled buttons carry white text in both schemes: 5:1 at least.
+const filled = {
+  "--mantine-color-red-filled": "#c92a2a",
+  "--mantine-color-red-filled-hover": "#b02525",
+  "--mantine-color-warder-filled": "#0a7a5f",
+  "--mantine-color-warder-filled-hover": "#086350",
+};
+
 /** Colours that have a meaning of their own, checked for contrast in both schemes. */
 export const variables: CSSVariablesResolver = () => ({
-  // Filled buttons carry white text, in both schemes: 5:1 at least.
-  variables: {
-    "--mantine-color-red-filled": "#c92a2a",
-    "--mantine-color-red-filled-hover": "#b02525",
-    "--mantine-color-warder-filled": "#0a7a5f",
-    "--mantine-color-warder-filled-hover": "#086350",
-  },
+  variables: {},
   light: {
+    ...filled,
     "--mantine-color-body": "#f7f8f8",
     "--surface": "#ffffff",
     "--surface-border": "#e3e6e8",
@@ -96,6 +99,7 @@ export const variables: CSSVariablesResolver = () => ({
     "--series-9": "#868e96",
   },
   dark: {
+    ...filled,
     "--mantine-color-body": "#16191c",
     "--surface": "#1e2226",
     "--surface-border": "#32383d",

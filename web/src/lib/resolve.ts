@@ -33,7 +33,7 @@ export function resolve(text: string): Hit[] {
   }
   // The beginning of an address: its network.
   const begun = /^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?\.?$/.exec(q);
-  if (begun && begun.slice(1).every((n) => Number(n ?? 0) < 256)) {
+  if (begun?.slice(1).every((n) => Number(n ?? 0) < 256)) {
     const name = begun[3] ? `${begun[1]}.${begun[2]}.${begun[3]}.0/24` : `${begun[1]}.${begun[2]}.0.0/16`;
     hits.push(
       {

@@ -16,7 +16,7 @@ import { Page, Panel } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { RowActions } from "@/components/RowActions";
 import { openBulkUnblock, openUnblockDialog, UnblockButton } from "@/components/UnblockDialog";
-import { Views } from "@/components/Views";
+import { ViewsMenu } from "@/components/ViewsMenu";
 import type { Block } from "@/lib/blocks";
 import { addressOf, hasPage } from "@/lib/ip";
 import { useParts } from "@/lib/list";
@@ -116,7 +116,7 @@ export default function Blocks() {
       about="The report of suspicious addresses: who was blocked, from when to when, why, and who lifted it."
       actions={
         <>
-          <Views page="blocks" />
+          <ViewsMenu page="blocks" size="sm" />
           <ExportMenu what="blocks" query={query} size="sm" />
           {can("admin") && (
             <>
