@@ -44,9 +44,8 @@ func TestPreferencesAreChecked(t *testing.T) {
 		{Preferences{Quiet: &Quiet{From: "22:00", To: "06:00", TimeZone: "Asia/Kolkata"}}, ""},
 	} {
 		err := tt.p.Check()
-		var faults warder.Faults
 		got := ""
-		if errors.As(err, &faults) {
+		if faults, ok := errors.AsType[warder.Faults](err); ok {
 			got = faults[0].Location
 		}
 		if got != tt.want {

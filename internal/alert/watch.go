@@ -20,7 +20,6 @@ import (
 type Watch struct {
 	opts WatchOptions
 	rows []*watched
-	at   time.Time // when rows were read
 }
 
 // WatchOptions are what a Watch is made of.

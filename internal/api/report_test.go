@@ -244,7 +244,7 @@ var (
 // reportPage looks at everything that a browser could take for markup.
 func reportPage(t *testing.T, text string) {
 	allowed := map[string]bool{}
-	for _, tag := range strings.Fields("!doctype html head meta title style body main section h1 h2 p table thead tbody tr th td bdi svg rect text footer pre") {
+	for tag := range strings.FieldsSeq("!doctype html head meta title style body main section h1 h2 p table thead tbody tr th td bdi svg rect text footer pre") {
 		allowed[tag] = true
 	}
 	rows := 0

@@ -236,11 +236,12 @@ func (a *App) noteConditions(ctx context.Context) error {
 	var noted time.Time
 	for {
 		holds := map[string]string{store.Running: ""}
-		key := ""
+		var reasons []string
 		for _, d := range a.guard.Degraded() {
 			holds[d.Reason] = d.Detail
-			key += d.Reason + "\n"
+			reasons = append(reasons, d.Reason)
 		}
+		key := strings.Join(reasons, "\n")
 		if now := time.Now(); begun || key != last || now.Sub(noted) >= runningEvery {
 			if err := a.db.Conditions(ctx, now, holds, begun); err == nil {
 				begun, last, noted = false, key, now

@@ -30,8 +30,8 @@ type TrendQuery struct {
 
 // Longest times that a bucket takes.
 const (
-	maxMinutes  = 6 * time.Hour
-	maxQuarters = 32 * 24 * time.Hour
+	longestByMinute  = 6 * time.Hour
+	longestByQuarter = 32 * 24 * time.Hour
 )
 
 // Bucket is one bar of a trend, from Time to before End.
@@ -114,11 +114,11 @@ func (q TrendQuery) cut(f EventFilter) (starts []time.Time, bucket string, err e
 	bucket = q.Bucket
 	switch bucket {
 	case "minute":
-		if span > maxMinutes+30*time.Minute {
+		if span > longestByMinute+30*time.Minute {
 			return nil, bucket, ErrTooFine
 		}
 	case "quarter":
-		if span > maxQuarters {
+		if span > longestByQuarter {
 			return nil, bucket, ErrTooFine
 		}
 	case "hour", "day":

@@ -53,6 +53,7 @@ var rows = []row{
 	{"stall", stallRow},
 	{"million", millionRow},
 	{"flood", floodRow},
+	{"dashboard", dashboardRow},
 }
 
 // bench is what all rows share.
