@@ -36,6 +36,8 @@ const queries = new QueryClient({
 whenSignedOut(() => {
   queries.clear();
   const here = window.location.pathname + window.location.search;
+  // Several calls may learn at once that the session has ended; the first leads away.
+  if (here.startsWith("/sign-in")) return;
   void router.navigate({
     to: "/sign-in",
     search: (here === "/" ? {} : { to: here }) as never,
