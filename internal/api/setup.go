@@ -275,8 +275,15 @@ func (s *Server) setUp(ctx context.Context, in *SetupBody) (*sessionAnswer, erro
 	}
 	actor := guard.Actor{Name: "operator:" + o.Email, From: b.visit.IP}
 	missed := func(what string, err error) {
-		if err != nil {
-			answer.Body.Missed = append(answer.Body.Missed, what+": "+s.managed(ctx, "POST /v1/setup", err).Error())
+		if err == nil {
+			return
+		}
+		p := problemOf(s.managed(ctx, "POST /v1/setup", err))
+		if len(p.Errors) == 0 {
+			answer.Body.Missed = append(answer.Body.Missed, what+": "+p.Error())
+		}
+		for _, f := range p.Errors {
+			answer.Body.Missed = append(answer.Body.Missed, what+": "+strings.TrimPrefix(f.Location, "body.")+": "+f.Message)
 		}
 	}
 	if doc != nil {

@@ -24,6 +24,7 @@ func TestSetUpLink(t *testing.T) {
 	var answer map[string]any
 	if n := w.do(http.DefaultClient, w.app.URL()+"/v1/setup", "POST", map[string]any{
 		"token": token, "email": "ann@example.org", "password": "correct horse battery", "preset": "observe",
+		"settings": map[string]any{"contact": "it@example.org"},
 	}, &answer); n != http.StatusCreated {
 		t.Fatalf("set-up: %d %v", n, answer)
 	}
