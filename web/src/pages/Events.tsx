@@ -1,4 +1,4 @@
-import { Box, Skeleton, Text } from "@mantine/core";
+import { Box, Skeleton, Text, useMatches } from "@mantine/core";
 import { IconActivity } from "@tabler/icons-react";
 import {
   type InfiniteData,
@@ -79,7 +79,8 @@ export default function Events() {
   const rows = list.data?.pages.flatMap((p) => p.items ?? []);
   const searched = list.data?.pages.at(-1)?.searched_to;
   const view = (id: string | undefined) => change({ event: id }, typeof search.event === "string");
-  const columns = eventColumns({ onView: (e) => view(e.id), include: f.include, exclude: f.exclude });
+  const narrow = useMatches({ base: true, sm: false });
+  const columns = eventColumns({ onView: (e) => view(e.id), include: f.include, exclude: f.exclude, narrow });
   const size = (trend.data?.bucket ?? "day") as BucketSize;
   const buckets = trend.data?.buckets;
   const series = severities.filter((s) => shown(filters, "severity", s));
@@ -152,7 +153,7 @@ export default function Events() {
           onOpen={(e) => view(e.id)}
           more={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
           loadingMore={list.isFetchingNextPage}
-          minWidth={940}
+          minWidth={narrow ? 300 : 940}
           fixed
           empty={
             <Empty icon={<IconActivity size={20} />} title="No events match">

@@ -1,4 +1,4 @@
-import { Grid, SimpleGrid } from "@mantine/core";
+import { Grid, SimpleGrid, useMatches } from "@mantine/core";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { api, data } from "@/api/client";
@@ -76,7 +76,8 @@ export default function Overview() {
   const arrived = useNewEvents(filters, () => void recent.refetch(), query.to === undefined);
 
   const view = (id: string | undefined) => change({ event: id });
-  const columns = eventColumns({ onView: (e) => view(e.id), include: f.include, exclude: f.exclude });
+  const narrow = useMatches({ base: true, sm: false });
+  const columns = eventColumns({ onView: (e) => view(e.id), include: f.include, exclude: f.exclude, narrow });
   const range = f.range === "30d" ? undefined : f.range;
   const list = { ...filters, range };
   const shownEvents = recent.data?.items ?? [];

@@ -1,4 +1,4 @@
-import { Badge, Box, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { Badge, Box, Group, Stack, Text, Tooltip, useMatches } from "@mantine/core";
 import type { Schemas } from "@/api/client";
 import { BlockButton } from "@/components/BlockDialog";
 import { type Column, DataTable } from "@/components/DataTable";
@@ -13,6 +13,7 @@ type Attacker = Schemas["AttackerView"];
 
 /** The addresses with the most suspicious events: one click blocks for good. */
 export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () => void; search: Search }) {
+  const narrow = useMatches({ base: true, sm: false });
   const most = Math.max(1, ...(props.rows ?? []).map((r) => r.count));
   const columns: Column<Attacker>[] = [
     {
@@ -32,7 +33,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
             >
               <Text size="xs" c="dimmed" tabIndex={0} className="one-line" maw="100%">
                 {types[0]?.[0] ?? "–"}
-                {types.length > 1 && ` and ${types.length - 1} more`}
+                {types.length > 1 && ` +${types.length - 1}`}
               </Text>
             </Tooltip>
           </Stack>
@@ -42,7 +43,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
     {
       key: "count",
       title: "Events",
-      width: 132,
+      width: narrow ? 84 : 132,
       cell: (a) => (
         <Stack gap={4}>
           <FilterLink
@@ -71,7 +72,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
         </Stack>
       ),
     },
-    { key: "last", title: "Last seen", width: 116, cell: (a) => <When at={a.last_seen} /> },
+    { key: "last", title: "Last seen", width: 116, wide: true, cell: (a) => <When at={a.last_seen} /> },
     {
       key: "act",
       title: <span className="visually-hidden">Actions</span>,
@@ -101,7 +102,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
       title="Top attacking addresses"
       pad={false}
       aside={
-        <FilterLink to="/addresses" search={{ suspicious: "true" }} size="sm">
+        <FilterLink to="/addresses" size="sm">
           All addresses
         </FilterLink>
       }
@@ -113,7 +114,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
         id={(a) => a.ip}
         error={props.error}
         retry={props.retry}
-        minWidth={500}
+        minWidth={330}
         fixed
         empty={
           <Empty title="Nobody attacked in this time">

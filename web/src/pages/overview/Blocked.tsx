@@ -1,4 +1,4 @@
-import { Group, Stack, Text } from "@mantine/core";
+import { Group, Stack, Text, useMatches } from "@mantine/core";
 import { IconBan } from "@tabler/icons-react";
 import { type Column, DataTable } from "@/components/DataTable";
 import { Empty } from "@/components/Feedback";
@@ -10,11 +10,11 @@ import { When } from "@/components/When";
 import type { Block } from "@/lib/blocks";
 import { relative } from "@/lib/time";
 
-const columns: Column<Block>[] = [
+const columns = (narrow: boolean): Column<Block>[] => [
   {
     key: "subject",
     title: "Who",
-    width: 176,
+    width: narrow ? 116 : 176,
     cell: (b) => (
       <Stack gap={0}>
         {b.ip && <AddressLink ip={b.ip.replace(/\/64$/, "")} />}
@@ -42,7 +42,7 @@ const columns: Column<Block>[] = [
   {
     key: "act",
     title: <span className="visually-hidden">Actions</span>,
-    width: 112,
+    width: 104,
     cell: (b) => (
       <Group justify="flex-end">
         <UnblockButton block={b} />
@@ -53,6 +53,7 @@ const columns: Column<Block>[] = [
 
 /** The blocks in force, newest first: when, why, and the way out. */
 export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => void }) {
+  const narrow = useMatches({ base: true, sm: false });
   return (
     <Panel
       title="Blocked addresses"
@@ -65,12 +66,12 @@ export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => vo
     >
       <DataTable
         label="Blocked addresses"
-        columns={columns}
+        columns={columns(narrow)}
         rows={props.rows}
         id={(b) => b.id}
         error={props.error}
         retry={props.retry}
-        minWidth={500}
+        minWidth={340}
         fixed
         empty={
           <Empty icon={<IconBan size={20} />} title="Nobody is blocked">

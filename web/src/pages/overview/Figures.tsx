@@ -59,14 +59,14 @@ export function Figures(props: {
         name="Suspicious addresses"
         value={now?.suspicious_addresses}
         to="/addresses"
-        search={{ suspicious: "true" }}
+        search={{}}
         below="seen in this time"
       />
       <Figure
         name="Blocked in this time"
         value={now?.new_blocks}
         to="/blocks"
-        search={{ range: props.range }}
+        search={{ state: "all", range: props.range ?? "30d" }}
         below={change(now?.new_blocks, before?.new_blocks)}
         hint={props.than}
       />
@@ -77,7 +77,7 @@ export function Figures(props: {
         search={{ state: "active" }}
         below={
           now && now.unreviewed_blocks > 0 ? (
-            <FilterLink to="/blocks" search={{ state: "active", reviewed: "false" }} size="xs" fw={600}>
+            <FilterLink to="/blocks" search={{ state: "review" }} size="xs" fw={600}>
               {now.unreviewed_blocks.toLocaleString("en")} to review
             </FilterLink>
           ) : (

@@ -1,4 +1,4 @@
-import { ActionIcon, Button, Group, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Stack, Tooltip, useMatches } from "@mantine/core";
 import { IconArrowUp, IconEye } from "@tabler/icons-react";
 import { BlockButton } from "@/components/BlockDialog";
 import { type Column, DataTable } from "@/components/DataTable";
@@ -15,6 +15,7 @@ export function eventColumns(props: {
   onView: (event: Event) => void;
   include: (field: string, value: string) => void;
   exclude: (field: string, value: string) => void;
+  narrow?: boolean;
 }): Column<Event>[] {
   const menu = (field: string, value: string | undefined) =>
     value ? (
@@ -24,13 +25,54 @@ export function eventColumns(props: {
         exclude={() => props.exclude(field, value)}
       />
     ) : null;
+  const actions: Column<Event> = {
+    key: "actions",
+    title: <span className="visually-hidden">Actions</span>,
+    width: 76,
+    cell: (e) => (
+      <Group gap={2} wrap="nowrap" justify="flex-end">
+        <Tooltip label="View">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label={`View ${e.name} of ${e.time}`}
+            onClick={() => props.onView(e)}
+          >
+            <IconEye size={16} />
+          </ActionIcon>
+        </Tooltip>
+        {e.ip && (
+          <BlockButton
+            ip={e.ip}
+            compact
+            reason={`${e.name} at ${e.time.slice(0, 19).replace("T", " ")} UTC`}
+          />
+        )}
+      </Group>
+    ),
+  };
+  if (props.narrow) {
+    // On a phone an event is one cell: nothing is off the screen.
+    const whole = (e: Event) => (
+      <Stack gap={2}>
+        <Group justify="space-between" gap="xs" wrap="nowrap">
+          <SeverityBadge severity={e.severity} />
+          <When at={e.time} dim />
+        </Group>
+        <EventName name={e.name} />
+        {e.ip && <AddressLink ip={e.ip} />}
+        <EventDetails event={e} />
+      </Stack>
+    );
+    return [{ key: "event", title: "Event", cell: whole }, actions];
+  }
   return [
     { key: "time", title: "Time", width: 112, cell: (e) => <When at={e.time} /> },
     { key: "severity", title: "Severity", width: 112, cell: (e) => <SeverityBadge severity={e.severity} /> },
     {
       key: "name",
       title: "Type",
-      width: 280,
+      width: 246,
       cell: (e) => (
         <Group gap={2} wrap="nowrap">
           <EventName name={e.name} />
@@ -41,7 +83,7 @@ export function eventColumns(props: {
     {
       key: "ip",
       title: "Address",
-      width: 190,
+      width: 178,
       cell: (e) => (
         <Group gap={2} wrap="nowrap">
           <AddressLink ip={e.ip} />
@@ -55,32 +97,7 @@ export function eventColumns(props: {
       width: "100%",
       cell: (e) => <EventDetails event={e} />,
     },
-    {
-      key: "actions",
-      title: <span className="visually-hidden">Actions</span>,
-      width: 76,
-      cell: (e) => (
-        <Group gap={2} wrap="nowrap" justify="flex-end">
-          <Tooltip label="View">
-            <ActionIcon
-              variant="subtle"
-              color="gray"
-              aria-label={`View ${e.name} of ${e.time}`}
-              onClick={() => props.onView(e)}
-            >
-              <IconEye size={16} />
-            </ActionIcon>
-          </Tooltip>
-          {e.ip && (
-            <BlockButton
-              ip={e.ip}
-              compact
-              reason={`${e.name} at ${e.time.slice(0, 19).replace("T", " ")} UTC`}
-            />
-          )}
-        </Group>
-      ),
-    },
+    actions,
   ];
 }
 
@@ -110,6 +127,7 @@ export function Recent(props: {
   onView: (event: Event) => void;
   search: Record<string, string | string[] | undefined>;
 }) {
+  const minWidth = useMatches({ base: 300, sm: 940 });
   return (
     <Panel
       title="Recent events"
@@ -131,7 +149,7 @@ export function Recent(props: {
         error={props.error}
         retry={props.retry}
         onOpen={props.onView}
-        minWidth={940}
+        minWidth={minWidth}
         fixed
       />
     </Panel>
