@@ -44,7 +44,11 @@ export function ChartFrame(props: {
       {view === "chart" ? (
         props.children
       ) : (
-        <ScrollArea h={props.height ?? 260} type="auto">
+        <ScrollArea
+          h={props.height ?? 260}
+          type="auto"
+          viewportProps={{ tabIndex: 0, role: "region", "aria-labelledby": caption }}
+        >
           <Table stickyHeader aria-labelledby={caption} verticalSpacing={4}>
             <Table.Thead bg="var(--surface)">
               <Table.Tr>

@@ -97,7 +97,7 @@ function BlockForm(props: { ip?: string; reason?: string; duration?: number; clo
           <Chip.Group value={String(seconds)} onChange={(v) => setSeconds(Number(v))}>
             <Group gap={6} mt={6} role="radiogroup" aria-label="How long">
               {durations.map(([s, label]) => (
-                <Chip key={s} size="xs" radius="sm" value={String(s)}>
+                <Chip key={s} size="xs" radius="sm" variant="light" value={String(s)}>
                   {label}
                 </Chip>
               ))}

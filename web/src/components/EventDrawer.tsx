@@ -333,7 +333,7 @@ function Explained({ event }: { event: Event }) {
           <Text size="sm" className="breakable">
             {block.reason || "No reason was given"}, {block.state}, since{" "}
             {block.blocked_at && exact(block.blocked_at)}.{" "}
-            <FilterLink to="/blocks" search={{ block: block.id }} size="sm">
+            <FilterLink to="/blocks" search={{ block: block.id }} size="sm" underline="always">
               Show the block
             </FilterLink>
           </Text>

@@ -74,7 +74,7 @@ export default function Events() {
     );
     await list.refetch();
   };
-  const arrived = useNewEvents(filters, () => void merge(), query.to === undefined);
+  const arrived = useNewEvents(filters, () => void merge(), { active: query.to === undefined, long: true });
 
   const rows = list.data?.pages.flatMap((p) => p.items ?? []);
   const searched = list.data?.pages.at(-1)?.searched_to;

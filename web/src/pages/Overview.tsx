@@ -73,7 +73,7 @@ export default function Overview() {
     queryFn: () => data(api.GET("/v1/blocks", { params: { query: { state: "active", limit: 8 } } })),
     ...options,
   });
-  const arrived = useNewEvents(filters, () => void recent.refetch(), query.to === undefined);
+  const arrived = useNewEvents(filters, () => void recent.refetch(), { active: query.to === undefined });
 
   const view = (id: string | undefined) => change({ event: id });
   const narrow = useMatches({ base: true, sm: false });

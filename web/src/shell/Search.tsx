@@ -79,6 +79,7 @@ export function Search() {
       scrollable
       maxHeight={420}
       clearQueryOnClose
+      attributes={{ content: { "aria-label": "Search" } }}
     >
       <Spotlight.Search
         placeholder="Address, account, event or reference"
@@ -97,7 +98,7 @@ export function Search() {
                     <Text size="sm" className="breakable" lineClamp={1} fw={550}>
                       {h.title}
                     </Text>
-                    <Text size="xs" className="search-about" ml="auto" ta="right" lineClamp={1}>
+                    <Text size="xs" ml="auto" ta="right" lineClamp={1}>
                       {h.about && h.about !== h.title ? h.about : h.kind}
                     </Text>
                   </Group>
@@ -143,13 +144,9 @@ export function Search() {
 /** Looks like a field, opens the search. */
 export function SearchButton() {
   return (
-    <UnstyledButton
-      className="search-button"
-      onClick={spotlight.open}
-      aria-label="Search addresses, accounts, events and references"
-      aria-keyshortcuts="/ Control+K"
-    >
+    <UnstyledButton className="search-button" onClick={spotlight.open} aria-keyshortcuts="/ Control+K">
       <IconSearch size={16} stroke={1.8} aria-hidden />
+      <span className="visually-hidden">Search</span>
       <Text span size="sm" truncate visibleFrom="sm" flex={1} ta="left">
         Address, account, event or reference
       </Text>

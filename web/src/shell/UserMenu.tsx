@@ -39,8 +39,9 @@ export function UserMenu() {
   return (
     <Menu position="bottom-end" width={240} withinPortal>
       <Menu.Target>
-        <UnstyledButton aria-label={me ? `Signed in as ${name}, ${me.role}` : "Account"}>
+        <UnstyledButton>
           <Avatar size={32} radius="xl" color="warder" name={name || undefined} />
+          <span className="visually-hidden">{me ? `Signed in as ${name}, ${me.role}` : "Account"}</span>
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>

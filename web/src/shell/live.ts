@@ -199,10 +199,15 @@ export const useLiveState = () => useSyncExternalStore(live.watch, live.current)
 
 /**
  * Counts events that arrive for a list with these filters. While nobody is at a
- * row and the list is in its first screen, `merge` is called by itself;
- * otherwise the page offers it.
+ * row, and of a long list only while its beginning is on the screen, `merge` is
+ * called by itself; otherwise the page offers it.
  */
-export function useNewEvents(filters: Filters, merge: () => void, active = true) {
+export function useNewEvents(
+  filters: Filters,
+  merge: () => void,
+  options: { active?: boolean; long?: boolean } = {},
+) {
+  const { active = true, long = false } = options;
   const [arrivals, setArrivals] = useState(nothing);
   const latest = useRef({ filters, merge });
   latest.current = { filters, merge };
@@ -221,9 +226,9 @@ export function useNewEvents(filters: Filters, merge: () => void, active = true)
   useEffect(() => {
     if (!waiting) return;
     const timer = setInterval(() => {
-      if (!atRow() && window.scrollY < 400) take();
+      if (!atRow() && !(long && window.scrollY > 400)) take();
     }, pace);
     return () => clearInterval(timer);
-  }, [waiting, take]);
+  }, [waiting, take, long]);
   return { text: announced(arrivals), take };
 }

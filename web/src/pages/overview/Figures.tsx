@@ -77,7 +77,14 @@ export function Figures(props: {
         search={{ state: "active" }}
         below={
           now && now.unreviewed_blocks > 0 ? (
-            <FilterLink to="/blocks" search={{ state: "review" }} size="xs" fw={600}>
+            <FilterLink
+              to="/blocks"
+              search={{ state: "review" }}
+              size="xs"
+              fw={600}
+              lh="24px"
+              display="inline-block"
+            >
               {now.unreviewed_blocks.toLocaleString("en")} to review
             </FilterLink>
           ) : (
@@ -125,7 +132,7 @@ function Figure(props: {
             c={props.tone ?? "inherit"}
             fz={24}
             fw={650}
-            lh={1.5}
+            lh={1.4}
             className="figure"
           >
             {props.value.toLocaleString("en")}
@@ -135,7 +142,7 @@ function Figure(props: {
           {props.children}
         </Box>
       </Group>
-      <Text component="div" size="xs" c="dimmed" mih={18} lineClamp={1} title={props.hint}>
+      <Text component="div" size="xs" c="dimmed" mih={24} lh="24px" lineClamp={1} title={props.hint}>
         {props.below}
       </Text>
     </Box>
