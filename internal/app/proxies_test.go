@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -82,9 +83,10 @@ func freePort(t *testing.T) string {
 func launch(t *testing.T, port string, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.WaitDelay = time.Second
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
-	var out strings.Builder
+	var out lockedText
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -95,7 +97,7 @@ func launch(t *testing.T, port string, name string, args ...string) {
 		close(exited)
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its workers, too
 		<-exited
 		if t.Failed() {
 			t.Logf("%s said:\n%s", name, out.String())
@@ -136,6 +138,12 @@ func confusing() []string {
 // ask sends a request with its target exactly as it is given.
 func ask(t *testing.T, port, from, method, target string, header ...string) (status int, body string, h http.Header) {
 	t.Helper()
+	return askWith(t, port, from, method, target, "", header...)
+}
+
+// askWith is ask with a body.
+func askWith(t *testing.T, port, from, method, target, send string, header ...string) (status int, body string, h http.Header) {
+	t.Helper()
 	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	conn, err := d.DialContext(t.Context(), "tcp", "127.0.0.1:"+port)
 	if err != nil {
@@ -148,7 +156,10 @@ func ask(t *testing.T, port, from, method, target string, header ...string) (sta
 	for i := 0; i+1 < len(header); i += 2 {
 		fmt.Fprintf(&b, "%s: %s\r\n", header[i], header[i+1])
 	}
-	b.WriteString("\r\n")
+	if send != "" {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(send))
+	}
+	b.WriteString("\r\n" + send)
 	if _, err := io.WriteString(conn, b.String()); err != nil {
 		t.Fatal(err)
 	}
@@ -283,4 +294,22 @@ func putFile(t *testing.T, path, text string) {
 
 func readResponse(r io.Reader, method string) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(r), &http.Request{Method: method})
+}
+
+// lockedText is what a program says, also while it is being read.
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

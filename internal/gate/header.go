@@ -25,11 +25,20 @@ var forged = map[string]bool{
 // families are beginnings of such names.
 var families = []string{"x-forwarded-", "x-warder-", "x-auth-request-", "x-authentik-", "x-token-user-", "x-original-forwarded-"}
 
+// harmless are the headers that nearly every request has.
+var harmless = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Connection": true, "Content-Length": true,
+	"Content-Type": true, "Cookie": true, "Host": true, "If-Modified-Since": true, "If-None-Match": true, "Origin": true,
+	"Pragma": true, "Priority": true, "Range": true, "Referer": true, "Sec-Ch-Ua": true, "Sec-Ch-Ua-Mobile": true,
+	"Sec-Ch-Ua-Platform": true, "Sec-Fetch-Dest": true, "Sec-Fetch-Mode": true, "Sec-Fetch-Site": true, "Sec-Fetch-User": true,
+	"Te": true, "Upgrade": true, "Upgrade-Insecure-Requests": true, "User-Agent": true, "Authorization": true,
+}
+
 // cleanse takes out of a request to the application what its client must not
 // say.
 func cleanse(h http.Header) {
 	for name := range h {
-		if len(name) < 5 && !strings.Contains(name, "_") {
+		if harmless[name] {
 			continue
 		}
 		lower := strings.ReplaceAll(strings.ToLower(name), "_", "-")
