@@ -249,7 +249,7 @@ export default function Blocks() {
             retry={list.retry}
             more={list.more}
             loadingMore={list.loadingMore}
-            minWidth={tab === "review" ? 960 : 1120}
+            minWidth={tab === "review" ? 960 : 1160}
             selected={can("analyst") ? selected : undefined}
             onSelect={setSelected}
             onOpen={(b) => change({ block: b.id })}
@@ -457,7 +457,7 @@ const address: Column<Block> = {
   key: "address",
   title: "Address",
   cell: (b) => <Subject block={b} />,
-  width: 150,
+  width: 145,
 };
 const actions: Column<Block> = {
   key: "actions",
@@ -477,7 +477,7 @@ function columns(tab: string): Column<Block>[] {
     {
       key: "event",
       title: "Event",
-      width: 185,
+      width: 170,
       cell: (b) => <EventName name={b.event} />,
     },
     { key: "from", title: "Blocked", width: 140, cell: (b) => <Moment at={b.blocked_at} /> },
@@ -496,11 +496,11 @@ function columns(tab: string): Column<Block>[] {
         );
       },
     },
-    { key: "reason", title: "Rule and reason", cell: (b) => <Reason block={b} /> },
+    { key: "reason", title: "Reason", cell: (b) => <Reason block={b} /> },
     {
       key: "state",
       title: "Status",
-      width: tab === "active" ? 130 : 180,
+      width: tab === "lifted" ? 170 : 135,
       cell: (b) => (
         <Stack gap={0}>
           <BlockState block={b} detail={b.state !== "active"} />
