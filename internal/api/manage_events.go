@@ -313,6 +313,9 @@ func (s *Server) manageStats() {
 			if errors.Is(err, store.ErrTooFine) {
 				return out, warder.Fault{Location: "query.bucket", Message: "is too fine for so long a time: minute takes 6 hours at most, quarter 32 days, the others 400 days"}
 			}
+			for i := range t.Buckets {
+				t.Buckets[i].Time, t.Buckets[i].End = t.Buckets[i].Time.UTC(), t.Buckets[i].End.UTC()
+			}
 			return TrendView{Buckets: some(t.Buckets), Bucket: t.Bucket, TZ: zone.String(), Counted: newCounted(t.Counted)}, err
 		})
 	counts := func(name, summary string, count func(context.Context, store.EventFilter) ([]store.Count, store.Counted, error)) {

@@ -387,6 +387,7 @@ func TestStatistics(t *testing.T) {
 		}{
 			{"days", TrendQuery{Now: now, Days: 2}, EventFilter{}, "03-01 00:00 0/4/8/0, 03-02 00:00 1/6/12/1"},
 			{"zone", TrendQuery{Now: now, Days: 2, Zone: kolkata}, EventFilter{}, "03-02 00:00 0/7/16/0, 03-03 00:00 1/0/0/1"},
+			{"nine minutes before midnight", TrendQuery{Now: start.Add(30*time.Hour + 21*time.Minute + 629), Zone: kolkata}, EventFilter{From: start.Add(6*time.Hour + 30*time.Minute).In(kolkata)}, "03-02 00:00 0/7/16/0"},
 			{"names", TrendQuery{Now: now, Days: 1}, EventFilter{Names: []string{"USER_LOGIN_SUCCESS"}}, "03-02 00:00 1/0/0/0"},
 			{"of an address", TrendQuery{Now: now, Days: 2}, EventFilter{IP: prefix("192.0.2.2/32")}, "03-01 00:00 0/4/0/0, 03-02 00:00 0/6/0/1"},
 		} {

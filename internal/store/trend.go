@@ -69,6 +69,7 @@ type Count struct {
 
 // quarter rounds down to a quarter of an hour.
 func quarter(t time.Time) time.Time {
+	t = t.Truncate(time.Microsecond) // what is below would make a bucket of its own
 	return t.Add(-time.Duration(mod(micros(t), usPerBucket)) * time.Microsecond)
 }
 

@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 // The built binary in a real browser. One file after the other, in the order
 // of their names: they share one instance's life from its first start on.
 export default defineConfig({
+  cacheDir: fileURLToPath(new URL("../node_modules/.vite-e2e", import.meta.url)),
   test: {
     root: fileURLToPath(new URL(".", import.meta.url)),
     include: ["**/*.e2e.ts"],

@@ -64,7 +64,7 @@ it("shows exact counts of every day, by keyboard and on hover", async () => {
   await page.mouse.move(box.x + 48, box.y + box.height / 2);
   expect(await tip()).toEqual(counts(buckets[0]));
   // Days begin at midnight where the browser is (Kolkata, half past six in UTC the day before).
-  expect(buckets[1]?.time).toMatch(/T18:30:00Z|T00:00:00\+05:30/);
+  expect(buckets[1]?.time).toMatch(/T18:30:00Z/);
 });
 
 it("zooms by dragging, and a reload shows the same", async () => {
