@@ -17,7 +17,7 @@ import (
 )
 
 // idle is an engine that lets everybody through.
-type idle struct{ checker }
+type idle struct{}
 
 func (*idle) Check(*guard.App, *guard.Query) warder.Decision {
 	return warder.Decision{Reason: warder.OK}
