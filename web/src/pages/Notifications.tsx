@@ -96,7 +96,7 @@ function OwnForm(props: {
   const rules = (policy.data?.doc.activity.rules ?? []).map((r) => r.id);
   const zones = useMemo(() => Intl.supportedValuesOf("timeZone"), []);
   const dirty = JSON.stringify(form) !== JSON.stringify(choiceOf(props.view));
-  const chosen = form.severities as unknown as Severity[];
+  const chosen = form.severities;
   return (
     <Panel
       title="What you are told"
@@ -135,7 +135,7 @@ function OwnForm(props: {
                 label="Severities"
                 description="Of the rule that was crossed. None chosen: critical only."
                 value={chosen}
-                onChange={(v) => set({ severities: v as unknown as Choice["severities"] })}
+                onChange={(v) => set({ severities: v as Severity[] })}
                 error={fault("severities")}
               >
                 <Group gap="lg" mt={8}>

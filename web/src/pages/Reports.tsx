@@ -11,6 +11,7 @@ import {
   Table,
   Text,
   ThemeIcon,
+  useMatches,
 } from "@mantine/core";
 import { DatePickerInput } from "@mantine/dates";
 import { IconCircleCheck, IconCircleX, IconDownload, IconFileCheck, IconPrinter } from "@tabler/icons-react";
@@ -53,6 +54,7 @@ const contents = [
 
 function Make() {
   const [search, change] = useSearchState();
+  const orientation = useMatches<"horizontal" | "vertical">({ base: "vertical", xs: "horizontal" });
   const custom = search.period === "custom";
   const period = isPeriod(search.period) ? search.period : "previous_month";
   const zone = typeof search.tz === "string" ? search.tz : timeZone();
@@ -67,6 +69,7 @@ function Make() {
       <Stack gap="md">
         <SegmentedControl
           aria-label="Period"
+          orientation={orientation}
           value={
             custom ? "custom" : ["previous_month", "previous_quarter"].includes(period) ? period : "other"
           }
