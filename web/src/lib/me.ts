@@ -1,5 +1,4 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect } from "react";
 import { api, data, Problem, type Schemas } from "@/api/client";
 import { setTimeZone } from "./time";
 
@@ -30,7 +29,10 @@ const standIn: Me = {
 
 async function load(): Promise<Me> {
   try {
-    return await data<Me>(api.GET("/v1/me"));
+    const me = await data<Me>(api.GET("/v1/me"));
+    // Before any page asks for its days.
+    setTimeZone(me.time_zone);
+    return me;
   } catch (e) {
     // No such call, or one that an API key may not make: nobody is signed in
     // but the API answers. What it allows, it decides itself.
@@ -42,10 +44,10 @@ async function load(): Promise<Me> {
 /** Who is signed in, and what that person may do. While it is not known yet,
  * nothing is offered. */
 export function useMe() {
-  const { data: me } = useQuery({ queryKey: ["me"], queryFn: load, staleTime: 60_000 });
-  useEffect(() => setTimeZone(me?.time_zone), [me?.time_zone]);
+  const { data: me, error } = useQuery({ queryKey: ["me"], queryFn: load, staleTime: 60_000 });
   return {
     me,
+    error,
     role: me?.role,
     can: (needed: Role) => reaches(me?.role, needed),
   };

@@ -2,7 +2,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
 import type { paths } from "@/api/schema";
 import { type Filters, fields, readFilters, toQuery, withFilter, withoutFilter } from "./filters";
-import { span } from "./time";
+import { span, timeZone } from "./time";
 
 export type Search = Record<string, string | string[] | undefined>;
 
@@ -37,7 +37,10 @@ export function useFilters<Q = EventQuery>(names: readonly string[] = fields, de
   // A relative range moves with time, but a query must keep its key for a minute.
   const minute = Math.floor(Date.now() / 60_000);
   // biome-ignore lint/correctness/useExhaustiveDependencies: minute makes it move
-  const query = useMemo(() => ({ ...toQuery(filters), ...span(range) }) as Q, [filters, range, minute]);
+  const query = useMemo(
+    () => ({ ...toQuery(filters), ...span(range) }) as Q,
+    [filters, range, minute, timeZone()],
+  );
   const set = (next: Filters) => {
     const cleared = Object.fromEntries(Object.keys(filters).map((k) => [k, undefined]));
     change({ ...cleared, ...next });

@@ -2,6 +2,8 @@ import { AppShell, Burger, Group, NavLink, ScrollArea, Text, UnstyledButton } fr
 import { useDisclosure } from "@mantine/hooks";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { useEffect } from "react";
+import { Loading, ProblemAlert } from "@/components/Feedback";
+import { useMe } from "@/lib/me";
 import { Logo } from "./Logo";
 import { useLiveConnection } from "./live";
 import { navigation } from "./navigation";
@@ -16,6 +18,8 @@ export function Shell() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new page closes the menu
   useEffect(close, [path]);
   useLiveConnection();
+  // Pages show days in the time zone of who is signed in, and what that person may do.
+  const { me, error } = useMe();
   return (
     <AppShell
       header={{ height: 56 }}
@@ -75,7 +79,7 @@ export function Shell() {
       </AppShell.Navbar>
       <Search />
       <AppShell.Main id="main" tabIndex={-1}>
-        <Outlet />
+        {me ? <Outlet /> : error ? <ProblemAlert error={error} /> : <Loading />}
       </AppShell.Main>
     </AppShell>
   );
