@@ -35,11 +35,13 @@ web:
 	@if scripts/need node; then $(MAKE) --no-print-directory internal/web/dist/index.html; \
 	else echo "build: without the dashboard"; fi
 
-internal/web/dist/index.html: $(WEB_SOURCES) internal/api/testdata/openapi.json web/node_modules/.package-lock.json
+internal/web/dist/index.html: $(WEB_SOURCES) internal/api/testdata/openapi.json web/node_modules/.installed
 	cd web && npm run --silent build
 
-web/node_modules/.package-lock.json: web/package-lock.json
-	cd web && npm ci --no-audit --no-fund --loglevel=error
+# "npm ci" wants packages of all platforms in the lock, also those that not
+# every registry has; the versions are exact either way.
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm install --no-save --no-audit --no-fund --loglevel=error
 
 test:
 	scripts/need node chromium race
