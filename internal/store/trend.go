@@ -30,7 +30,7 @@ type TrendQuery struct {
 
 // Longest times that a bucket takes.
 const (
-	longestByMinute  = 6 * time.Hour
+	finestSpan  = 6 * time.Hour
 	longestByQuarter = 32 * 24 * time.Hour
 )
 
@@ -115,7 +115,7 @@ func (q TrendQuery) cut(f EventFilter) (starts []time.Time, bucket string, err e
 	bucket = q.Bucket
 	switch bucket {
 	case "minute":
-		if span > longestByMinute+30*time.Minute {
+		if span > finestSpan+30*time.Minute {
 			return nil, bucket, ErrTooFine
 		}
 	case "quarter":
@@ -359,7 +359,8 @@ const typesTime = 150 * time.Millisecond
 // Attackers returns the addresses with the most events of severity warning and
 // above, most first, at most 100. Days are counted whole. Candidates are the
 // worst addresses of each day, so an address can be missed only if it is on no
-// day among the worst 100. Types are those of its latest 5,000 events at least.
+// day among the worst 100. Types are those of the same events, of its latest
+// 5,000 at least.
 func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit int) ([]Attacker, Counted, error) {
 	limit = min(max(limit, 1), 100)
 	f = aligned(f)
@@ -387,6 +388,9 @@ func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit 
 		a := Attacker{IP: bytesKey(t.address[:]), Count: t.n, LastSeen: instant(t.last), Types: map[string]int64{}}
 		only := f
 		only.IP = a.IP
+		if len(only.Severities) == 0 {
+			only.Severities = []warder.Severity{warder.Warning, warder.High, warder.Critical}
+		}
 		if _, err := d.countEvents(ctx, only, byName, begun, func(scan func(...any) error) error {
 			var name string
 			var n int64

@@ -66,7 +66,7 @@ export function nothing(): string[] {
   return faults.splice(0);
 }
 
-type Finding = { id: string; impact: string; nodes: { html: string }[] };
+type Finding = { id: string; impact: string; nodes: { html: string; failureSummary: string }[] };
 type Axe = { run(on: Document, options: object): Promise<{ violations: Finding[] }> };
 
 /** The serious and critical findings of axe on the page as it is now. */
@@ -81,7 +81,7 @@ export async function axe(page: Page): Promise<string[]> {
       .map(
         (v) =>
           `${v.id}: ${v.nodes
-            .map((n) => n.html.slice(0, 160))
+            .map((n) => `${n.html.slice(0, 160)} (${n.failureSummary})`)
             .slice(0, 3)
             .join(" | ")}`,
       );

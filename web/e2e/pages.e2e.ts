@@ -104,7 +104,8 @@ it("keeps all sixty hostile texts texts, wherever they show", { timeout: 120_000
     await page.goto(`${warder.url}/events?event=${items[0].id}`);
     await page.getByRole("dialog").waitFor();
     await page.waitForFunction(() => document.querySelector("[role=dialog] [role=status]") === null);
-    expect(await page.getByRole("dialog").textContent()).toContain(text.normalize("NFC").slice(0, 3));
+    const shown = (await page.getByRole("dialog").textContent()) ?? "";
+    expect(shown.normalize("NFC")).toContain(text.normalize("NFC"));
     expect(await page.title()).toContain("Warder");
   }
   expect(nothing()).toEqual([]);

@@ -17,7 +17,7 @@ export async function seed(warder: Warder) {
   let state = 4711;
   const random = (n: number) => {
     state = (state * 1103515245 + 12345) & 0x7fffffff;
-    return state % n;
+    return (state >>> 12) % n; // the low bits repeat soon
   };
   const now = Date.now();
   const events: Record<string, unknown>[] = [];

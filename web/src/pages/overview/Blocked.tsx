@@ -42,7 +42,7 @@ const columns = (narrow: boolean): Column<Block>[] => [
   {
     key: "act",
     title: <span className="visually-hidden">Actions</span>,
-    width: 104,
+    width: 124,
     cell: (b) => (
       <Group justify="flex-end">
         <UnblockButton block={b} />
