@@ -50,6 +50,7 @@ func TestFeaturesFinds(t *testing.T) {
 	complete := rows.String()
 	tests := testNames(t, fstest.MapFS{
 		"a_test.go":                 {Data: []byte("package warder\nimport \"testing\"\nfunc FuzzAddress(f *testing.F) {}\n")},
+		"web/e2e/watch.e2e.ts":      {Data: []byte(`it("zooms by dragging, and a reload shows the same", async () => {`)},
 		"internal/prefix/x_test.go": {Data: []byte("//go:build soak\n\npackage prefix\nimport \"testing\"\nfunc TestSpellings(t *testing.T) {}\nfunc Testing() {}\n")},
 	})
 	replace := func(old, new string) string { return strings.Replace(complete, old, new, 1) }
@@ -59,6 +60,8 @@ func TestFeaturesFinds(t *testing.T) {
 		want []string
 	}{
 		{"complete", complete, nil},
+		{"a browser's test", replace("`prefix.TestSpellings`", "`web watch: zooms by dragging, and a reload shows the same`, `prefix.TestSpellings`"), nil},
+		{"no such browser's test", replace("`prefix.TestSpellings`", "`web watch: zooms`"), []string{"row 1 (S1): there is no test web watch: zooms"}},
 		{"a rule is missing", replace("| S7 |", "| S6 |"), []string{"S7 has no row"}},
 		{"a part is missing", replace("| E11 |", "| E1 |"), []string{"E11 has no row"}},
 		{"a part of the dashboard is missing", replace("| D8 |", "| D1 |"), []string{"D8 has no row"}},
@@ -80,6 +83,9 @@ func TestFeaturesFinds(t *testing.T) {
 		})
 	}
 }
+
+// citation is a test in backquotes, whose title may hold commas, or some words.
+var citation = regexp.MustCompile("(?:`[^`]*`|[^`,][^,]*)(?:, )?")
 
 var featureRow = regexp.MustCompile(`(?m)^\| ([A-Z]\d+) \|(.*)\|(.*)\|$`)
 
@@ -116,7 +122,8 @@ func features(doc string, tests map[string]bool) []string {
 			continue
 		}
 		named := map[string]bool{}
-		for cite := range strings.SplitSeq(cited, ", ") {
+		for _, cite := range citation.FindAllString(cited, -1) {
+			cite = strings.TrimSuffix(cite, ", ")
 			name := strings.Trim(cite, "`")
 			switch {
 			case cite == "pending":
@@ -141,9 +148,14 @@ func features(doc string, tests map[string]bool) []string {
 	return faults
 }
 
+var (
+	browserFile = regexp.MustCompile(`^web/(?:e2e/(\w+)\.e2e|src/(?:[\w-]+/)*([\w-]+)\.test)\.tsx?$`)
+	browserTest = regexp.MustCompile(`(?m)\bit\(\s*"([^"]+)"`)
+)
+
 // testNames finds every test, fuzz target, benchmark and example, whatever
 // build tags its file has, as package.Name with the package's path below
-// internal/.
+// internal/, and the tests of the dashboard as "web file: title".
 func testNames(t *testing.T, fsys fs.FS) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -165,6 +177,26 @@ func testNames(t *testing.T, fsys fs.FS) map[string]bool {
 				names[pkg+"."+f.Name.Name] = true
 			}
 		}
+	}
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && entry.Name() == "node_modules" {
+			return fs.SkipDir
+		}
+		m := browserFile.FindStringSubmatch(name)
+		if m == nil {
+			return nil
+		}
+		src, err := fs.ReadFile(fsys, name)
+		for _, title := range browserTest.FindAllStringSubmatch(string(src), -1) {
+			names["web "+m[1]+m[2]+": "+title[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	return names
 }
