@@ -34,10 +34,11 @@ const queries = new QueryClient({
 });
 
 whenSignedOut(() => {
-  queries.clear();
   const here = window.location.pathname + window.location.search;
-  // Several calls may learn at once that the session has ended; the first leads away.
+  // Several calls may learn at once that the session has ended; the first leads
+  // away. The later ones must not take from the sign-in what it waits for.
   if (here.startsWith("/sign-in")) return;
+  queries.clear();
   void router.navigate({
     to: "/sign-in",
     search: (here === "/" ? {} : { to: here }) as never,
