@@ -30,7 +30,7 @@ type TrendQuery struct {
 
 // Longest times that a bucket takes.
 const (
-	finestSpan  = 6 * time.Hour
+	finestSpan       = 6 * time.Hour
 	longestByQuarter = 32 * 24 * time.Hour
 )
 
