@@ -19,9 +19,19 @@ async function post(warder: Warder, context: BrowserContext, path: string, body:
 }
 
 /** Makes the first owner; the browser profile is signed in afterwards. */
-export async function setUp(warder: Warder, context: BrowserContext) {
+export async function setUp(
+  warder: Warder,
+  context: BrowserContext,
+  choice: { preset?: string; ipsum?: boolean } = {},
+) {
   const token = warder.setupLink.split("token=")[1];
-  await post(warder, context, "/v1/setup", { token, email: ownerEmail, name: "Olivia Owner", password });
+  await post(warder, context, "/v1/setup", {
+    token,
+    email: ownerEmail,
+    name: "Olivia Owner",
+    password,
+    ...choice,
+  });
 }
 
 /** Signs an existing person in. */
