@@ -119,6 +119,10 @@ func (s *Server) managePeople() {
 		})
 	register(s, "POST /v1/keys", "create-key", "Make an API key; its token is shown this once", http.StatusCreated,
 		func(ctx context.Context, in *body[NewKeyBody]) (NewKey, error) {
+			// Such a key makes owners, so it must take one to make it.
+			if who := callerOf(ctx).operator; who != nil && !who.Role.Includes(operator.Owner) && slices.Contains(in.Body.Scopes, string(ScopeAdmin)) {
+				return NewKey{}, newProblem(http.StatusForbidden, "Your role "+string(who.Role)+" may not make a key of scope admin, which may do what owners may; it takes owner.")
+			}
 			out, err := CreateKey(ctx, db, callerOf(ctx).actor, in.Body)
 			if err == nil {
 				err = s.loadKeys(ctx)

@@ -1015,3 +1015,19 @@ func TestCookiesOverTLS(t *testing.T) {
 	b.header["Cookie"] = secureCookieName + "=" + token
 	b.want(t, 401, "GET", "/v1/me", nil, nil)
 }
+
+// TestAdminMakesNoOwner: a key of scope admin may make owners, so an admin who
+// could make one would be an owner by two calls.
+func TestAdminMakesNoOwner(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, ann, operator.Owner)
+	h.hire(t, "bob@example.org", operator.Admin)
+	owner, admin := h.tab(t), h.tab(t)
+	owner.signIn(t, ann)
+	admin.signIn(t, "bob@example.org")
+	for _, scopes := range [][]string{{"admin"}, {"read", "admin"}} {
+		admin.want(t, 403, "POST", "/v1/keys", NewKeyBody{Name: "climb", Scopes: scopes}, nil)
+	}
+	admin.want(t, 201, "POST", "/v1/keys", NewKeyBody{Name: "shop", Scopes: []string{"events", "check", "blocks", "sessions", "read"}}, nil)
+	owner.want(t, 201, "POST", "/v1/keys", NewKeyBody{Name: "provision", Scopes: []string{"admin"}}, nil)
+}
