@@ -1031,3 +1031,33 @@ func TestAdminMakesNoOwner(t *testing.T) {
 	admin.want(t, 201, "POST", "/v1/keys", NewKeyBody{Name: "shop", Scopes: []string{"events", "check", "blocks", "sessions", "read"}}, nil)
 	owner.want(t, 201, "POST", "/v1/keys", NewKeyBody{Name: "provision", Scopes: []string{"admin"}}, nil)
 }
+
+// TestPasswordClearsNoWrongCodes: whoever has the password and a known browser,
+// but not the second factor, cannot give the password again and again to get
+// five more codes each time.
+func TestPasswordClearsNoWrongCodes(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, ann, operator.Owner)
+	b := h.tab(t)
+	b.signIn(t, ann)
+	b.enroll(t)
+	wrong := 0
+	for round := range 5 {
+		one := h.tab(t)
+		one.plant(t, deviceCookieName, b.cookie(t, deviceCookieName))
+		status := one.send(t, "POST", "/v1/session", SignInBody{Email: ann, Password: password}, nil)
+		for i := 0; i < 4 && status == 200; i++ {
+			status = one.send(t, "POST", "/v1/session/totp", CodeBody{Code: fmt.Sprintf("%d0000%d", round, i)}, nil)
+			if status == 401 {
+				wrong, status = wrong+1, 200
+			}
+		}
+		if status == 429 {
+			if wrong > 10 {
+				t.Errorf("%d wrong codes before the pause", wrong)
+			}
+			return
+		}
+	}
+	t.Errorf("%d wrong codes and no pause", wrong)
+}

@@ -87,7 +87,9 @@ func (s *Server) prove(ctx context.Context, b *browser, t proof, check func(cont
 	case checked == nil:
 		outcome.Outcome = warder.Success
 		outcome.SecondFactor = t.half != nil && t.half()
-		guess.Right(known)
+		// A password with a second factor to come proves nothing yet: if it
+		// cleared the wrong codes, whoever has it could try codes without end.
+		guess.Right(known && !outcome.SecondFactor)
 	case errors.Is(checked, operator.ErrWrong):
 		outcome.Outcome, outcome.Reason = warder.Failure, t.reason
 		same := ""
