@@ -1061,3 +1061,29 @@ func TestPasswordClearsNoWrongCodes(t *testing.T) {
 	}
 	t.Errorf("%d wrong codes and no pause", wrong)
 }
+
+// TestManySessionsAndASecondFactor: whoever is signed in at as many places as
+// one may be can still sign in by a second factor, and nobody who has the
+// password alone signs them out.
+func TestManySessionsAndASecondFactor(t *testing.T) {
+	h := newWhole(t)
+	o := h.hire(t, ann, operator.Owner)
+	b := h.tab(t)
+	b.signIn(t, ann)
+	secret, _, step := b.enroll(t)
+	for range operator.MaxSessions {
+		if _, _, err := h.opts.People.Start(t.Context(), &o, true, "", operator.Visitor{}, time.Now().Add(-time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range operator.MaxSessions + 5 {
+		if _, _, err := h.opts.People.Start(t.Context(), &o, false, "", operator.Visitor{}, time.Now().Add(-time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.want(t, 200, "GET", "/v1/me", nil, nil)
+	one := h.tab(t)
+	one.signIn(t, ann)
+	one.want(t, 200, "POST", "/v1/session/totp", CodeBody{Code: codeOf(t, secret, step+1)}, nil)
+	one.want(t, 200, "GET", "/v1/me", nil, nil)
+}

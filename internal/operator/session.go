@@ -19,7 +19,7 @@ const (
 	deviceLife  = 90 * 24 * time.Hour
 	touchEvery  = time.Minute
 	maxCodes    = 5  // wrong codes before the password is asked for again
-	MaxSessions = 20 // of one operator; the oldest end
+	MaxSessions = 20 // of one operator, of each kind; the oldest end
 	maxAgent    = 300
 )
 

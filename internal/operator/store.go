@@ -43,8 +43,8 @@ type Store interface {
 type SessionStore interface {
 	// StartSession stores a session and takes out the one with the hash old, if
 	// any. A signed-in one sets the operator's last sign-in and makes the device
-	// known. Of one operator the MaxSessions latest are kept, and as many
-	// devices.
+	// known. Of one operator the MaxSessions latest are kept that are
+	// signed in, as many that wait for the second factor, and as many devices.
 	StartSession(ctx context.Context, s Session, hash, old []byte) error
 	// SessionByHash returns a session with its operator, or ErrNoSession.
 	SessionByHash(ctx context.Context, hash []byte) (Session, Operator, error)

@@ -37,9 +37,11 @@ func (d *DB) StartSession(ctx context.Context, s operator.Session, hash, old []b
 		if n == 0 {
 			return operator.ErrNoSession
 		}
-		if err := t.exec(`DELETE FROM operator_sessions WHERE operator_id = $1 AND id NOT IN
-			(SELECT id FROM operator_sessions WHERE operator_id = $1 ORDER BY signed_in DESC, created DESC, id LIMIT $2)`,
-			s.Operator, operator.MaxSessions); err != nil {
+		// Each kind makes room for its own: sessions that wait for a second factor
+		// neither push out those that have it, nor are kept out by them.
+		if err := t.exec(`DELETE FROM operator_sessions WHERE operator_id = $1 AND signed_in = $2 AND id <> $3 AND id NOT IN
+			(SELECT id FROM operator_sessions WHERE operator_id = $1 AND signed_in = $2 AND id <> $3 ORDER BY created DESC, id LIMIT $4)`,
+			s.Operator, flag(s.SignedIn), s.ID, operator.MaxSessions-1); err != nil {
 			return translate(err)
 		}
 		if !s.SignedIn {
