@@ -456,3 +456,26 @@ func TestDeskBySignedInPeople(t *testing.T) {
 	analyst.want(t, 200, "PATCH", "/v1/blocks/"+b.ID, map[string]any{"note": "looked at it"}, nil)
 	analyst.want(t, 403, "PATCH", "/v1/blocks/"+b.ID, map[string]any{"until": time.Now().Add(time.Hour)}, nil)
 }
+
+// TestMailPasswordStaysWithItsServer: it is shown to nobody, so it must not go
+// to whatever server an admin names either.
+func TestMailPasswordStaysWithItsServer(t *testing.T) {
+	h := newWhole(t)
+	h.want(t, 200, "PUT", "/v1/settings", `{"smtp":{"host":"mail.example.org","from":"w@example.org","user":"u","password":"hunter2hunter2"}}`, nil)
+	for _, body := range []string{`{"smtp":{"host":"mail.evil.example"}}`, `{"smtp":{"host":"mail.evil.example","tls":"starttls","port":2525}}`} {
+		var text string
+		if res := h.do(t, "PUT", "/v1/settings", body, &text); res.StatusCode != 422 || !strings.Contains(text, "body.smtp.password") {
+			t.Errorf("%s: %d %s", body, res.StatusCode, text)
+		}
+	}
+	h.want(t, 200, "PUT", "/v1/settings", `{"smtp":{"host":"Mail.example.org","port":2525}}`, nil)
+	// By way of no server at all it does not go either.
+	h.want(t, 200, "PUT", "/v1/settings", `{"smtp":{"host":""}}`, nil)
+	h.want(t, 422, "PUT", "/v1/settings", `{"smtp":{"host":"mail.evil.example"}}`, nil)
+	for _, body := range []string{
+		`{"smtp":{"host":"mail.example.net","password":"another password"}}`,
+		`{"smtp":{"host":"mail.example.com","user":"","password":""}}`, `{"smtp":{"host":"mail.example.org"}}`,
+	} {
+		h.want(t, 200, "PUT", "/v1/settings", body, nil)
+	}
+}

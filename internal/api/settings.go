@@ -284,7 +284,24 @@ func (s *Settings) readOnly(name string) bool { return slices.Contains(s.opts.Re
 // read, or -1 for any; guard.ErrStale if it was changed meanwhile. Faults are
 // warder.Faults placed under body.
 func (s *Settings) Change(ctx context.Context, by guard.Actor, p *SettingsPatch, version int64) error {
-	return s.change(ctx, by, version, func(v *Values) error { return p.apply(v) })
+	return s.change(ctx, by, version, func(v *Values) error {
+		moves := p.movesPassword(v)
+		if err := p.apply(v); err != nil {
+			return err
+		}
+		if err := v.check(); err != nil || !moves {
+			return err
+		}
+		return warder.Faults{{Location: "body.smtp.password", Message: "is required with another smtp.host: the one that is kept was given for another server"}}
+	})
+}
+
+// movesPassword reports whether a patch would have the password that is kept
+// sent to another mail server. It is shown to nobody, so whoever may name the
+// server must not get it that way.
+func (p *SettingsPatch) movesPassword(v *Values) bool {
+	m := p.SMTP
+	return m != nil && m.Host != nil && *m.Host != "" && m.Password == nil && v.SMTP.Password != "" && !strings.EqualFold(*m.Host, v.SMTP.Host)
 }
 
 func (s *Settings) setRecipients(ctx context.Context, by guard.Actor, to []string) error {
