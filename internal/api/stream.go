@@ -15,6 +15,7 @@ const (
 	streamKept    = 1024 // messages kept for those who come back
 	streamBehind  = 256  // messages that a slow reader may lag behind before it is cut off
 	maxStreams    = 256
+	maxOwnStreams = 24 // of one operator or key: nobody takes them all
 	streamBeat    = 15 * time.Second
 	streamTimeout = 10 * time.Second // one write
 )
@@ -34,7 +35,8 @@ type hub struct {
 	next    int64
 	kept    []message // ring, oldest at start
 	start   int
-	readers map[chan message]struct{}
+	readers map[chan message]string // to whose it is
+	open    map[string]int          // readers of each
 	closed  bool
 }
 
@@ -42,7 +44,8 @@ func newHub() *hub {
 	return &hub{
 		epoch:   strconv.FormatInt(time.Now().UnixNano(), 36),
 		next:    1,
-		readers: map[chan message]struct{}{},
+		readers: map[chan message]string{},
+		open:    map[string]int{},
 	}
 }
 
@@ -94,22 +97,37 @@ func (h *hub) send(kind string, v any) {
 		select {
 		case ch <- m:
 		default:
-			delete(h.readers, ch)
-			close(ch)
+			h.drop(ch)
 		}
 	}
 }
 
-// join registers a reader and returns what it missed since lastID. complete is
-// false if something is missing: the process started anew, or it is too old.
-func (h *hub) join(lastID string) (ch chan message, missed []message, complete, ok bool) {
+// drop ends a reader. h.mu is held.
+func (h *hub) drop(ch chan message) {
+	who, in := h.readers[ch]
+	if !in {
+		return
+	}
+	delete(h.readers, ch)
+	close(ch)
+	if h.open[who]--; h.open[who] <= 0 {
+		delete(h.open, who)
+	}
+}
+
+// join registers a reader of an operator or key and returns what it missed
+// since lastID. complete is false if something is missing: the process started
+// anew, or it is too old. It is not ok if there are too many, altogether or of
+// who.
+func (h *hub) join(who, lastID string) (ch chan message, missed []message, complete, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.readers) >= maxStreams {
+	if h.closed || len(h.readers) >= maxStreams || h.open[who] >= maxOwnStreams {
 		return nil, nil, false, false
 	}
 	ch = make(chan message, streamBehind)
-	h.readers[ch] = struct{}{}
+	h.readers[ch] = who
+	h.open[who]++
 	if lastID == "" {
 		return ch, nil, true, true
 	}
@@ -133,10 +151,7 @@ func (h *hub) join(lastID string) (ch chan message, missed []message, complete, 
 func (h *hub) leave(ch chan message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, in := h.readers[ch]; in {
-		delete(h.readers, ch)
-		close(ch)
-	}
+	h.drop(ch)
 }
 
 func (h *hub) close() {
@@ -144,14 +159,13 @@ func (h *hub) close() {
 	defer h.mu.Unlock()
 	h.closed = true
 	for ch := range h.readers {
-		delete(h.readers, ch)
-		close(ch)
+		h.drop(ch)
 	}
 }
 
 // serveStream sends server-sent events: event, block, block_end, demand, and
 // reset when something was missed that is gone.
-func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, _ *caller) {
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *caller) {
 	query := r.URL.Query()
 	for name, values := range query {
 		if name != "last_event_id" || len(values) > 1 {
@@ -165,7 +179,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, _ *caller) 
 	if last == "" {
 		last = query.Get("last_event_id")
 	}
-	ch, missed, complete, ok := s.stream.join(clip(last, 64))
+	ch, missed, complete, ok := s.stream.join(c.actor.Name, clip(last, 64))
 	if !ok {
 		s.writeProblem(w, r, guard.ErrBusy)
 		return
