@@ -23,6 +23,7 @@ import (
 // Bounds on what is saved.
 const (
 	maxViews     = 1000
+	maxOwnViews  = 200 // of one person: nobody uses up what all share
 	maxViewName  = 80
 	maxViewQuery = 4000
 	maxReviewed  = 1000 // blocks reviewed by one call
@@ -223,6 +224,15 @@ func (s *Server) manageViews() {
 			}
 			a, now := callerOf(ctx).actor, time.Now().UTC()
 			id, _, _ := NewToken()
+			own := 0
+			for i := range list {
+				if list[i].By == a.Name {
+					own++
+				}
+			}
+			if own >= maxOwnViews {
+				return SavedView{}, newProblem(http.StatusConflict, "You have 200 saved views; delete some first.")
+			}
 			v := store.View{ID: id, Name: strings.TrimSpace(b.Name), List: b.Page, Query: b.Query, Shared: b.Shared, By: a.Name, Created: now}
 			if slices.ContainsFunc(list, func(o store.View) bool { return o.By == v.By && o.List == v.List && o.Name == v.Name }) {
 				return SavedView{}, newProblem(http.StatusConflict, "You have a view of this name on this page already.")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/warderhq/warder/internal/alert"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
+	"github.com/warderhq/warder/internal/store"
 )
 
 // TestFiltersAgree: list, statistics and export of one filter tell of the same
@@ -478,4 +480,20 @@ func TestMailPasswordStaysWithItsServer(t *testing.T) {
 	} {
 		h.want(t, 200, "PUT", "/v1/settings", body, nil)
 	}
+}
+
+// TestViewsOfOneAreBounded: one person cannot use up what all share.
+func TestViewsOfOneAreBounded(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, "eve@example.org", operator.Analyst)
+	eve := h.tab(t)
+	eve.signIn(t, "eve@example.org")
+	for i := range maxOwnViews {
+		v := store.View{ID: fmt.Sprint("v", i), Name: fmt.Sprint(i), List: "events", By: "operator:eve@example.org"}
+		if err := h.db.SaveView(t.Context(), v, audited(nobody.actor, time.Now(), "view.create", v.Name, v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eve.want(t, http.StatusConflict, "POST", "/v1/views", SavedViewBody{Name: "x", Page: "events"}, nil)
+	h.want(t, 201, "POST", "/v1/views", `{"name":"x","page":"events","query":""}`, nil)
 }

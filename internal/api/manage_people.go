@@ -228,6 +228,10 @@ func (s *Server) manageNotes() {
 			a, now := callerOf(ctx).actor, time.Now().UTC()
 			id, _, _ := NewToken()
 			n := store.Note{ID: id, On: in.Body.On, Text: in.Body.Text, By: a.Name, Time: now}
-			return n, db.AddNote(ctx, n, audited(a, now, "note.create", n.On, n))
+			err := db.AddNote(ctx, n, audited(a, now, "note.create", n.On, n))
+			if errors.Is(err, store.ErrFull) {
+				return store.Note{}, newProblem(http.StatusConflict, "There are 1000 notes on this, or 200000 altogether; delete some first.")
+			}
+			return n, err
 		})
 }

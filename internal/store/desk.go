@@ -60,10 +60,25 @@ type Note struct {
 	Time time.Time `json:"time"`
 }
 
-// AddNote stores a note.
+// How many notes there are at most, on one thing and altogether: whoever notes
+// must not fill the disk.
+const (
+	MaxNotesOn = 1000
+	MaxNotes   = 200_000
+)
+
+// ErrFull says that there are as many notes as there may be.
+var ErrFull = errors.New("there are too many notes")
+
+// AddNote stores a note, or returns ErrFull.
 func (d *DB) AddNote(ctx context.Context, n Note, audit guard.Audit) error {
-	return d.audited(ctx, audit, "INSERT INTO notes (id, topic, text, made_by, time) VALUES ($1, $2, $3, $4, $5)",
-		n.ID, n.On, n.Text, n.By, micros(n.Time))
+	err := d.audited(ctx, audit, `INSERT INTO notes (id, topic, text, made_by, time) SELECT $1, $2, $3, $4, $5
+		WHERE (SELECT count(*) FROM notes WHERE topic = $2) < $6 AND (SELECT count(*) FROM notes) < $7`,
+		n.ID, n.On, n.Text, n.By, micros(n.Time), MaxNotesOn, MaxNotes)
+	if errors.Is(err, ErrNotFound) {
+		return ErrFull
+	}
+	return err
 }
 
 // Note finds a note by its id, or ErrNotFound.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -116,6 +117,29 @@ func TestOperators(t *testing.T) {
 			if bytes.Contains(append(r.Before, r.After...), []byte("argon2id")) {
 				t.Error("the audit trail holds a password hash")
 			}
+		}
+	})
+}
+
+// TestNotesAreBounded: on one thing, so that nobody fills the disk.
+func TestNotesAreBounded(t *testing.T) {
+	forEach(t, func(t *testing.T, d *DB) {
+		audit := guard.Audit{Time: start, Actor: "operator:x", Action: "note.create"}
+		if err := d.write(t.Context(), func(tx *tx) error {
+			for i := range MaxNotesOn {
+				if err := tx.exec("INSERT INTO notes (id, topic, text, made_by, time) VALUES ($1, 'ip:192.0.2.1', 't', 'x', 0)", strconv.Itoa(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.AddNote(t.Context(), Note{ID: "more", On: "ip:192.0.2.1", Text: "t", By: "x", Time: start}, audit); !errors.Is(err, ErrFull) {
+			t.Errorf("one more: %v", err)
+		}
+		if err := d.AddNote(t.Context(), Note{ID: "other", On: "ip:192.0.2.2", Text: "t", By: "x", Time: start}, audit); err != nil {
+			t.Error(err)
 		}
 	})
 }
