@@ -154,6 +154,15 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, row *route, h cal
 		r, cancel = s.whileSignedIn(r, row, c)
 		defer cancel()
 	}
+	if strings.HasPrefix(row.pattern, "GET /v1/export/") {
+		if !s.exports.begin(c.actor.Name) {
+			p := newProblem(http.StatusTooManyRequests, "Four exports of yours are under way; wait until one ends.")
+			p.retryAfter = 10
+			s.writeProblem(w, r, p)
+			return
+		}
+		defer s.exports.end(c.actor.Name)
+	}
 	h(w, r, c)
 }
 

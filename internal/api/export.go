@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,38 @@ type ExportFormat struct {
 
 // exportPause is how long a reader of an export may take for each piece.
 const exportPause = 30 * time.Second
+
+// maxOwnExports is how many exports of one operator or key may be under way:
+// each reads all that there is, and nobody's must make the others wait.
+const maxOwnExports = 4
+
+// exports counts what is under way, by caller.
+type exports struct {
+	mu      sync.Mutex
+	running map[string]int
+}
+
+// begin is false if there are too many; else end must be called.
+func (e *exports) begin(who string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running[who] >= maxOwnExports {
+		return false
+	}
+	if e.running == nil {
+		e.running = map[string]int{}
+	}
+	e.running[who]++
+	return true
+}
+
+func (e *exports) end(who string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running[who]--; e.running[who] <= 0 {
+		delete(e.running, who)
+	}
+}
 
 // manageExports registers the exports: the filters of the lists, no cap, rows
 // written as they are read.

@@ -120,6 +120,7 @@ type Server struct {
 
 	settings *Settings
 	cspLog   rate
+	exports  exports
 	forward  *gate.Forward // nil: none
 	denied   gate.Denied
 
