@@ -27,6 +27,13 @@ export function SaveDialog(props: {
     mutationFn: () => putPolicy(doc, base.etag, comment.trim()),
     onSuccess: async (r) => {
       setComment("");
+      // The page knows at once that nothing is left to save, before it has read it again.
+      queries.setQueryData<InForce>(["policy"], {
+        ...base,
+        doc,
+        revision: r.revision,
+        etag: `"${r.revision}"`,
+      });
       props.onSaved(doc);
       notifyDone(`Revision ${r.revision} is in force.`);
       await queries.invalidateQueries({ queryKey: ["policy"] });
