@@ -46,8 +46,14 @@ async function setThreshold(n: number, why: string) {
   await button("Review and save").click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Why").fill(why);
+  // Saved is saved: also before the page has read the policy again.
+  await page.route("**/v1/policy", (r) => {
+    if (r.request().method() !== "GET") void r.continue();
+  });
   await button("Save and put in force", dialog).click();
   await page.getByText(/^Revision \d+ is in force\.$/).waitFor();
+  await page.getByRole("status").filter({ hasText: "Enforce mode" }).waitFor();
+  await page.unroute("**/v1/policy"); // which lets go of what was held
 }
 
 /** The events that are listed for an address, newest first, on the page. */
