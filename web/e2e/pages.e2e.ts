@@ -110,3 +110,8 @@ it("keeps all sixty hostile texts texts, wherever they show", { timeout: 120_000
   }
   expect(nothing()).toEqual([]);
 });
+
+it("left no report about the content security policy at Warder", async () => {
+  const metrics = await (await fetch(`${warder.url}/metrics`)).text();
+  expect(metrics).toMatch(/^warder_csp_reports_total 0$/m);
+});
