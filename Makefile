@@ -16,8 +16,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-# Packages in which goroutines meet: tested once more under the race detector.
-RACY := $(addsuffix /...,$(addprefix ./internal/,alert api app challenge counter feed guard operator policy prefix store))
+# Packages in which goroutines meet: tested once more under the race detector,
+# by make soak also app, which takes a minute.
+RACY := $(addsuffix /...,$(addprefix ./internal/,alert api challenge counter feed guard operator policy prefix store))
 
 .PHONY: build run web test test-web race fuzz bench soak lint fmt clean
 
@@ -48,7 +49,7 @@ test:
 	$(GO) vet ./...
 	$(GO) test -timeout 5m ./...
 	$(MAKE) --no-print-directory race
-	scripts/fuzz 3
+	scripts/fuzz 2
 	$(MAKE) --no-print-directory test-web
 
 # The dashboard's own tests, and all of its pages in a real browser.
@@ -67,6 +68,7 @@ bench:
 soak:
 	WARDER_SOAK=1 $(GO) test -count=1 -v -timeout 60m ./internal/acceptance
 	$(GO) test -tags soak -run Soak -timeout 60m ./...
+	$(GO) test -race -timeout 30m ./internal/app
 
 lint:
 	$(LINT) run ./...
