@@ -79,7 +79,8 @@ func TestGigabyteBodies(t *testing.T) {
 	}
 	after := s.memory("VmHWM")
 	t.Logf("memory %d MiB before, %d MiB at most", before>>20, after>>20)
-	if after-before > 96<<20 {
+	// A batch of 8 MiB some times over, and 48 MiB of garbage before a collection.
+	if after-before > (96+48)<<20 {
 		t.Errorf("memory grew by %d MiB", (after-before)>>20)
 	}
 	if d := s.check("203.0.113.85"); d.Action != "allow" {
