@@ -3,12 +3,14 @@ package api
 import (
 	"net/http"
 	"strings"
+
+	"github.com/warderhq/warder/internal/gate"
 )
 
 // page answers a browser with the dashboard, everybody else with a text.
 func (s *Server) page(text string) callerHandler {
 	return func(w http.ResponseWriter, r *http.Request, _ *caller) {
-		if s.opts.Dashboard != nil && wantsPage(r) {
+		if s.opts.Dashboard != nil && gate.WantsPage(r.Header) {
 			s.opts.Dashboard.Page(w, r)
 			return
 		}
@@ -33,16 +35,11 @@ func (s *Server) dashboard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	// A file that a new version no longer has must not look like one.
-	if !wantsPage(r) || strings.HasPrefix(r.URL.Path, "/assets/") {
+	if !gate.WantsPage(r.Header) || strings.HasPrefix(r.URL.Path, "/assets/") {
 		return false
 	}
 	s.opts.Dashboard.Page(w, r)
 	return true
-}
-
-// wantsPage reports whether the sender is a browser that opens a page.
-func wantsPage(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // lifting is what the link in a mail leads to. It tells a stranger nothing:

@@ -25,15 +25,15 @@ const (
 func operatorFields(o *operator.Operator) (fields []any, done func()) {
 	var role string
 	var created, signedIn, expires, disabled, totp int64
-	into := []any{
+	fields = []any{
 		&o.ID, &o.Email, &o.Name, &role, &o.TimeZone, &o.Hash, &created, &signedIn, &expires, &disabled, &totp, &o.TOTPSecret,
 		&o.TOTPStep, &o.Passkeys, &o.RecoveryCodes,
 	}
-	finish := func() {
+	done = func() {
 		o.Role, o.TOTP = operator.Role(role), totp != 0
 		o.Created, o.LastSignIn, o.ExpiresAt, o.DisabledAt = instant(created), instant(signedIn), instant(expires), instant(disabled)
 	}
-	return into, finish
+	return fields, done
 }
 
 func scanOperator(scan func(...any) error) (operator.Operator, error) {

@@ -60,7 +60,6 @@ export function EventDrawer(props: {
       size={620}
       padding="lg"
       overlayProps={{ backgroundOpacity: 0.25 }}
-      closeButtonProps={{ "aria-label": "Close" }}
       scrollAreaComponent={ScrollArea.Autosize}
       title={
         <Group gap="xs">

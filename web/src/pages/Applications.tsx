@@ -196,7 +196,6 @@ export default function Applications() {
         title={`The key of ${made?.name ?? ""}`}
         size="xl"
         closeOnClickOutside={false}
-        closeButtonProps={{ "aria-label": "Close" }}
       >
         {made && (
           <Stack gap="md">
@@ -240,13 +239,7 @@ function NewKeyDialog(props: {
   const shown = ["name", "scopes", "can", "from"].some((f) => faultAt(faults, f));
   const taken = make.error && !shown;
   return (
-    <Modal
-      opened={props.opened}
-      onClose={props.onClose}
-      title="Add an application"
-      size="lg"
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened={props.opened} onClose={props.onClose} title="Add an application" size="lg">
       <form
         onSubmit={(e) => {
           e.preventDefault();

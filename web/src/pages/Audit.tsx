@@ -296,7 +296,6 @@ function Verify() {
             The chain of the audit trail
           </Text>
         }
-        closeButtonProps={{ "aria-label": "Close" }}
       >
         <ProblemAlert error={verify.error} />
         {r &&

@@ -245,7 +245,6 @@ export default function Operators() {
         title={link?.title}
         size="lg"
         closeOnClickOutside={false}
-        closeButtonProps={{ "aria-label": "Close" }}
       >
         {link && (
           <Stack gap="md">
@@ -425,12 +424,7 @@ function Invite(props: {
   });
   const faults = faultsOf(invite.error);
   return (
-    <Modal
-      opened={props.opened}
-      onClose={props.onClose}
-      title="Invite somebody"
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened={props.opened} onClose={props.onClose} title="Invite somebody">
       <form
         onSubmit={(e) => {
           e.preventDefault();
@@ -512,7 +506,6 @@ function Edit(props: { editing?: Operator; onClose: () => void; onDone: () => vo
         props.onClose();
       }}
       title={editing?.email}
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       {form && (
         <form

@@ -140,7 +140,6 @@ function PasswordDialog(props: {
         props.onClose();
       }}
       title={props.title}
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       <form
         onSubmit={(e) => {
@@ -383,12 +382,7 @@ function Passkeys() {
           },
         ]}
       />
-      <Modal
-        opened={adding}
-        onClose={() => setAdding(false)}
-        title="Add a passkey"
-        closeButtonProps={{ "aria-label": "Close" }}
-      >
+      <Modal opened={adding} onClose={() => setAdding(false)} title="Add a passkey">
         <form
           onSubmit={(e) => {
             e.preventDefault();

@@ -159,7 +159,6 @@ function ProviderDialog(props: { editing?: DraftProvider; known: string[]; onClo
       onClose={props.onClose}
       title={fresh ? "Add a provider" : `Provider ${form?.name ?? ""}`}
       size="lg"
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       {form && (
         <form

@@ -37,7 +37,6 @@ export function BlockDrawer({ id, close }: { id: string | undefined; close: () =
           {b ? `Block of ${subjectOf(b)}` : "Block"}
         </Text>
       }
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       {block.error && !b ? (
         <ProblemAlert error={block.error} retry={() => void block.refetch()} />

@@ -103,7 +103,6 @@ export function Presets() {
         onClose={() => setOpen(undefined)}
         title={`From your policy to ${presetWords[open ?? ""]?.title ?? open}`}
         size="xl"
-        closeButtonProps={{ "aria-label": "Close" }}
       >
         {chosen && next && (
           <Comparison before={mine} after={toDocument(next)}>

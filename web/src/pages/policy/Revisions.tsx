@@ -240,7 +240,6 @@ function Revision(props: {
         onClose={() => setAsking(false)}
         title={`Restore revision ${props.n}?`}
         size="lg"
-        closeButtonProps={{ "aria-label": "Close" }}
       >
         <Stack gap="md">
           <Text size="sm">

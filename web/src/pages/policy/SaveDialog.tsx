@@ -53,7 +53,6 @@ export function SaveDialog(props: {
       onClose={props.onClose}
       title={list.length === 1 ? "Save 1 change" : `Save ${list.length} changes`}
       size="xl"
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       <form
         onSubmit={(e) => {
