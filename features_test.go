@@ -17,12 +17,13 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// Rules of behaviour, parts of the engine and parts of the dashboard that
-// docs/features.md must name.
+// Rules of behaviour, parts of the engine, of the dashboard and of the gate
+// that docs/features.md must name.
 const (
 	behaviours     = 58
 	engineParts    = 11
 	dashboardParts = 8
+	gateParts      = 11
 )
 
 func TestFeatures(t *testing.T) {
@@ -47,6 +48,9 @@ func TestFeaturesFinds(t *testing.T) {
 	for i := range dashboardParts {
 		fmt.Fprintf(&rows, "| D%d | x | later: dashboard |\n", i+1)
 	}
+	for i := range gateParts {
+		fmt.Fprintf(&rows, "| G%d | x | later: gate |\n", i+1)
+	}
 	complete := rows.String()
 	tests := testNames(t, fstest.MapFS{
 		"a_test.go":                 {Data: []byte("package warder\nimport \"testing\"\nfunc FuzzAddress(f *testing.F) {}\n")},
@@ -65,6 +69,7 @@ func TestFeaturesFinds(t *testing.T) {
 		{"a rule is missing", replace("| S7 |", "| S6 |"), []string{"S7 has no row"}},
 		{"a part is missing", replace("| E11 |", "| E1 |"), []string{"E11 has no row"}},
 		{"a part of the dashboard is missing", replace("| D8 |", "| D1 |"), []string{"D8 has no row"}},
+		{"a part of the gate is missing", replace("| G11 |", "| G1 |"), []string{"G11 has no row"}},
 		{"unknown item", replace("| S1 |", "| S1 | x | later: gate |\n| S59 |"), []string{"row 2: S59 is no item"}},
 		{"no such test", replace("TestSpellings", "TestSpelling"), []string{"row 1 (S1): there is no test prefix.TestSpelling"}},
 		{"no such package", replace("prefix.Test", "prefixes.Test"), []string{"row 1 (S1): there is no test prefixes.TestSpellings"}},
@@ -104,6 +109,9 @@ func features(doc string, tests map[string]bool) []string {
 	}
 	for i := range dashboardParts {
 		items = append(items, fmt.Sprintf("D%d", i+1))
+	}
+	for i := range gateParts {
+		items = append(items, fmt.Sprintf("G%d", i+1))
 	}
 	seen := map[string]bool{}
 	for n, row := range featureRow.FindAllStringSubmatch(doc, -1) {
