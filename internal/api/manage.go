@@ -54,6 +54,7 @@ func (s *Server) manage() error {
 	s.manageSetup()
 	s.manageExports()
 	s.manageDesk()
+	s.manageSites()
 	s.router.handle("GET /v1/stream", s.serveStream)
 	return s.describe()
 }

@@ -123,6 +123,8 @@ type Server struct {
 	exports  exports
 	forward  *gate.Forward // nil: none
 	denied   gate.Denied
+	guarded  func() []GuardedSite // nil: the gate has no sites
+	outcomes outcomeLog
 
 	previewing chan struct{} // held by the preview under way
 }
@@ -214,6 +216,7 @@ func (s *Server) Run(ctx context.Context) error {
 				continue
 			}
 			s.metrics.record(rec)
+			s.outcomes.record(rec)
 			s.stream.publish(rec)
 		case <-tick.C:
 			short, stop := context.WithTimeout(ctx, keyRefresh)

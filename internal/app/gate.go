@@ -22,6 +22,7 @@ import (
 type site struct {
 	*gate.Site
 	config   config.Site
+	profile  *gate.Profile
 	cert     *certificate // nil: plain
 	listener net.Listener
 }
@@ -52,7 +53,20 @@ func (a *App) openGate(cfg *config.Config, server *api.Server) error {
 			return fmt.Errorf("site %s: %w", c.Name, err)
 		}
 	}
+	server.Sites(a.guardedSites)
 	return nil
+}
+
+// guardedSites are the sites with their figures of now.
+func (a *App) guardedSites() []api.GuardedSite {
+	list := make([]api.GuardedSite, len(a.sites))
+	for i, s := range a.sites {
+		list[i] = api.GuardedSite{
+			Listen: s.listener.Addr().String(), TLS: s.cert != nil, Upstream: s.config.Upstream, Profile: s.profile,
+			FailOpen: s.config.FailOpen, Stats: s.Stats(),
+		}
+	}
+	return list
 }
 
 func (a *App) openSite(c config.Site, secret []byte) error {
@@ -90,7 +104,7 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 	if profile.Unverified {
 		log.Warn("this profile was never run against its product: see that outcomes are counted", "site", c.Name, "profile", profile.Name)
 	}
-	a.sites = append(a.sites, &site{Site: s, config: c, cert: cert, listener: l})
+	a.sites = append(a.sites, &site{Site: s, config: c, profile: profile, cert: cert, listener: l})
 	return nil
 }
 

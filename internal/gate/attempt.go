@@ -170,6 +170,9 @@ func (s *Site) settle(ctx context.Context, x *exchange, st guard.Settlement) gua
 
 // respond looks at a response before it goes to the client.
 func (s *Site) respond(res *http.Response) error {
+	if s.figures.unanswered.Load() != 0 {
+		s.figures.unanswered.Store(0)
+	}
 	x := exchangeOf(res.Request.Context())
 	if x == nil {
 		return nil

@@ -75,6 +75,8 @@ type Forward struct {
 	opts ForwardOptions
 	log  *slog.Logger
 	told [4]atomic.Int64 // Unix seconds of the last line in the log, by fault
+
+	askers askers
 }
 
 // NewForward makes a Forward.
@@ -147,8 +149,11 @@ func (f *Forward) Serve(w http.ResponseWriter, r *http.Request, kind Kind) {
 		f.refuse(w, r, "untrusted_proxy")
 		return
 	}
+	figures := f.askers.of(app, client.Peer)
 	o, err := originalOf(r, kind)
 	if err != "" {
+		figures.unclear.Add(1)
+		figures.asked()
 		f.tell(faultRequest, "a proxy does not say what it asks about", "peer", r.RemoteAddr, "fault", err,
 			"remedy", "see the documentation of forward auth for this proxy")
 		f.refuse(w, r, "bad_request")
@@ -157,6 +162,8 @@ func (f *Forward) Serve(w http.ResponseWriter, r *http.Request, kind Kind) {
 	if !client.Addr.IsValid() {
 		// Every path is protected as far as forward auth knows, so a client
 		// that is not known is refused (SEMANTICS 2).
+		figures.unclear.Add(1)
+		figures.asked()
 		f.refuse(w, r, "unknown_client")
 		return
 	}
@@ -166,6 +173,7 @@ func (f *Forward) Serve(w http.ResponseWriter, r *http.Request, kind Kind) {
 		Method: o.method, Path: text(path, warder.MaxPath),
 	}
 	d := f.opts.Checker.Check(app, &q)
+	figures.count(&d)
 	f.answer(w, r, kind, &d, o)
 }
 

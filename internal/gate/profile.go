@@ -49,7 +49,7 @@ const (
 	Basic         EndpointKind = "basic"      // HTTP Basic authentication
 )
 
-var endpointKinds = []EndpointKind{SignIn, SecondFactor, ResetRequest, PasswordReset, SignUp, SignOut, AdminArea, Basic}
+var endpointKinds = [...]EndpointKind{SignIn, SecondFactor, ResetRequest, PasswordReset, SignUp, SignOut, AdminArea, Basic}
 
 // guesses reports whether somebody can guess at a secret there, so that a slot
 // is reserved before the application sees the request.
@@ -84,6 +84,7 @@ type Endpoint struct {
 
 	patterns []pattern
 	bodies   bool // a condition looks at the body
+	ordinal  int  // of Kind in endpointKinds
 }
 
 // Condition describes a response; everything that is given must hold.
@@ -184,7 +185,7 @@ func (p *Profile) compile() error {
 }
 
 func (e *Endpoint) compile(at string, f *warder.Faults) {
-	if !slices.Contains(endpointKinds, e.Kind) {
+	if e.ordinal = slices.Index(endpointKinds[:], e.Kind); e.ordinal < 0 {
 		f.Add(at+".kind", "must be one of %v, is %q", endpointKinds, clip(string(e.Kind), 64))
 	}
 	if e.Realm == "" {

@@ -85,6 +85,8 @@ type Site struct {
 type figures struct {
 	requests, refused, attempts, success, failure, errors atomic.Int64
 	lastOutcome                                           atomic.Int64 // Unix seconds
+	unanswered                                            atomic.Int64 // Unix seconds of the last request without an answer; 0: one was answered since
+	matches                                               [len(endpointKinds)]atomic.Int64
 }
 
 // SiteStats are the figures of a site since its start.
@@ -98,6 +100,12 @@ type SiteStats struct {
 	Errors   int64     `json:"errors"` // attempts without an outcome
 	Outcome  time.Time `json:"last_outcome,omitzero"`
 	Open     int       `json:"open"` // requests, streams and WebSockets under way
+	// Unanswered is when the application did not answer; zero if it answered the
+	// last request.
+	Unanswered time.Time `json:"unanswered,omitzero"`
+	// Matches are the requests that the profile recognised, by kind of endpoint;
+	// kinds that the profile does not have are not in it.
+	Matches map[EndpointKind]int64 `json:"matches"`
 }
 
 // Stats returns the figures of now.
@@ -109,6 +117,14 @@ func (s *Site) Stats() SiteStats {
 	}
 	if at := f.lastOutcome.Load(); at > 0 {
 		out.Outcome = time.Unix(at, 0).UTC()
+	}
+	if at := f.unanswered.Load(); at > 0 {
+		out.Unanswered = time.Unix(at, 0).UTC()
+	}
+	out.Matches = make(map[EndpointKind]int64, len(endpointKinds))
+	for i := range s.profile.Endpoints {
+		e := &s.profile.Endpoints[i]
+		out.Matches[e.Kind] = f.matches[e.ordinal].Load()
 	}
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
@@ -259,10 +275,18 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.live.remove(x)
 	switch {
-	case endpoint == nil || endpoint.Kind == AdminArea || endpoint.Kind == SignOut:
+	case endpoint == nil:
 		s.pass(w, r, x)
+		return
+	case endpoint.Kind == AdminArea || endpoint.Kind == SignOut:
 	case !s.claim(w, r, x):
-	case x.endpoint == nil:
+		return
+	}
+	if x.endpoint != nil {
+		s.figures.matches[x.endpoint.ordinal].Add(1)
+	}
+	switch {
+	case x.endpoint == nil || x.endpoint.Kind == AdminArea || x.endpoint.Kind == SignOut:
 		s.pass(w, r, x)
 	case x.endpoint.Kind == ResetRequest:
 		s.request(w, r, x)
@@ -413,6 +437,7 @@ func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && (x == nil || !x.attempted) {
 		panic(http.ErrAbortHandler) // the client is gone, or the exchange was ended
 	}
+	s.figures.unanswered.Store(time.Now().Unix())
 	s.log.WarnContext(r.Context(), "the application does not answer", "error", err)
 	status := http.StatusBadGateway
 	var slow net.Error

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
 )
 
@@ -123,4 +124,32 @@ func (d *DB) OldestEvent(ctx context.Context) (time.Time, error) {
 	var at int64
 	err := translate(d.readDB.QueryRowContext(ctx, "SELECT coalesce(min(time), 0) FROM events").Scan(&at))
 	return instant(at), err
+}
+
+// LastOutcomes tells when applications last reported how a sign-in ended, by
+// the id of their API key (gate:NAME of a site), as far as the newest events
+// tell: at most scan of them are looked at, none older than since. Attempts
+// that nobody settled are no outcome.
+func (d *DB) LastOutcomes(ctx context.Context, since time.Time, scan int) (map[string]time.Time, error) {
+	rows, err := d.readDB.QueryContext(ctx, `
+		SELECT app, max(arrival) FROM (SELECT app, name, reason, arrival FROM events ORDER BY seq DESC LIMIT ?)
+		WHERE arrival >= ? AND app <> '' AND reason <> ? AND name NOT LIKE 'CHALLENGE%'
+			AND (name LIKE '%_SUCCESS' OR name LIKE '%_FAILURE')
+		GROUP BY app`, scan, micros(since), warder.Unsettled)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	out := map[string]time.Time{}
+	for rows.Next() {
+		var (
+			app string
+			at  int64
+		)
+		if err := rows.Scan(&app, &at); err != nil {
+			return nil, translate(err)
+		}
+		out[app] = instant(at)
+	}
+	return out, translate(rows.Err())
 }
