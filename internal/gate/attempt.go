@@ -130,13 +130,13 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	// have checked the password, and the outcome counts.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), min(attemptTimeout, s.opts.Timeout))
 	defer cancel()
-	ctx = context.WithValue(ctx, exchangeContext{}, x)
+	x.Context = ctx
 	defer func() {
 		if x.token != "" && !x.settled {
 			s.settle(ctx, x, guard.Settlement{Outcome: warder.OutcomeError})
 		}
 	}()
-	s.proxy.ServeHTTP(slowly(w, r), r.WithContext(ctx))
+	s.proxy.ServeHTTP(slowly(w, r), r.WithContext(x))
 }
 
 // settle reports the outcome of the exchange's attempt, once.

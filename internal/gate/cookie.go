@@ -121,12 +121,17 @@ type visitor struct {
 	device   string   // id; "" if there is none of ours
 	marked   bool     // there is a device cookie, ours or not
 	many     bool     // more sessions than are looked at
+
+	room [2][maxSessions]string // for sessions and names
 }
 
-func (s *Site) visitor(h http.Header) (v visitor) {
+// visitor reads the cookies of a request into v, which is empty and must not be
+// copied.
+func (s *Site) visitor(v *visitor, h http.Header) {
 	if len(h["Cookie"]) == 0 {
-		return v
+		return
 	}
+	v.sessions, v.names = v.room[0][:0], v.room[1][:0]
 	cookies(h, func(name, value string) bool {
 		if name == DeviceCookie {
 			v.marked = true
@@ -150,7 +155,6 @@ func (s *Site) visitor(h http.Header) (v visitor) {
 		v.sessions, v.names = append(v.sessions, id), append(v.names, name)
 		return true
 	})
-	return v
 }
 
 // isSession reports whether a cookie of this name holds a session.

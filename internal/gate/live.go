@@ -2,63 +2,110 @@ package gate
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
 )
 
+// Bounds of what is under way at a site: of one address key, and in all.
+const (
+	maxPerAddress = 512
+	maxUnderWay   = 16 << 10
+)
+
 // live are the exchanges under way: requests that are being answered, streams
-// and WebSockets. They end when what they rest on ends.
+// and WebSockets. They end when what they rest on ends. Each is in the shard of
+// its address.
 type live struct {
+	n      atomic.Int64
+	shards [liveShards]liveShard
+}
+
+const liveShards = 32
+
+type liveShard struct {
 	mu    sync.Mutex
 	m     map[*exchange]struct{}
 	perIP map[netip.Prefix]int
-	max   int // of one address key
+	_     [64]byte // a cache line of its own
 }
 
-// maxPerAddress bounds what one address key can have under way at a site.
-const maxPerAddress = 512
+var liveSeed = maphash.MakeSeed()
 
 func newLive() *live {
-	return &live{m: map[*exchange]struct{}{}, perIP: map[netip.Prefix]int{}, max: maxPerAddress}
+	l := &live{}
+	for i := range l.shards {
+		l.shards[i].m, l.shards[i].perIP = map[*exchange]struct{}{}, map[netip.Prefix]int{}
+	}
+	return l
 }
 
-// add registers an exchange; false means that its address has too many.
+func (l *live) shard(x *exchange) *liveShard {
+	return &l.shards[maphash.Comparable(liveSeed, x.key)%liveShards]
+}
+
+// add registers an exchange; false means that there are too many, of its
+// address or in all.
 func (l *live) add(x *exchange) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if l.n.Add(1) > maxUnderWay {
+		l.n.Add(-1)
+		return false
+	}
+	s := l.shard(x)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if x.key.IsValid() {
-		if l.perIP[x.key] >= l.max {
+		if s.perIP[x.key] >= maxPerAddress {
+			l.n.Add(-1)
 			return false
 		}
-		l.perIP[x.key]++
+		s.perIP[x.key]++
 	}
-	l.m[x] = struct{}{}
+	s.m[x] = struct{}{}
 	return true
 }
 
-func (l *live) remove(x *exchange) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.m, x)
-	if x.key.IsValid() {
-		if l.perIP[x.key]--; l.perIP[x.key] <= 0 {
-			delete(l.perIP, x.key)
-		}
-	}
+// passing says how an exchange is ended. Those of which nobody says so are
+// attempts, whose outcome must be read.
+func (l *live) passing(x *exchange, cancel context.CancelFunc) {
+	s := l.shard(x)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.cancel = cancel
 }
 
-func (l *live) list() []*exchange {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := make([]*exchange, 0, len(l.m))
-	for x := range l.m {
-		if x.cancel != nil { // others are attempts, whose outcome must be read
-			out = append(out, x)
+func (l *live) remove(x *exchange) {
+	s := l.shard(x)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, x)
+	if x.key.IsValid() {
+		if s.perIP[x.key]--; s.perIP[x.key] <= 0 {
+			delete(s.perIP, x.key)
 		}
+	}
+	l.n.Add(-1)
+}
+
+// count is how many are under way.
+func (l *live) count() int { return int(l.n.Load()) }
+
+// list returns those that can be ended.
+func (l *live) list() (out []*exchange) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for x := range s.m {
+			if x.cancel != nil {
+				out = append(out, x)
+			}
+		}
+		s.mu.Unlock()
 	}
 	return out
 }

@@ -126,9 +126,7 @@ func (s *Site) Stats() SiteStats {
 		e := &s.profile.Endpoints[i]
 		out.Matches[e.Kind] = f.matches[e.ordinal].Load()
 	}
-	s.live.mu.Lock()
-	defer s.live.mu.Unlock()
-	out.Open = len(s.live.m)
+	out.Open = s.live.count()
 	return out
 }
 
@@ -178,17 +176,24 @@ func NewSite(o SiteOptions) (*Site, error) {
 // buffers lends the memory that bodies are copied through.
 type buffers struct{ pool sync.Pool }
 
+type buffer [32 << 10]byte
+
 func (b *buffers) Get() []byte {
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		return *p
+	p, ok := b.pool.Get().(*buffer)
+	if !ok {
+		p = new(buffer)
 	}
-	return make([]byte, 32<<10)
+	return p[:]
 }
 
-func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+func (b *buffers) Put(p []byte) { b.pool.Put((*buffer)(p)) }
 
 // exchange is one request and its answer, from the first look to the last byte.
+// It is the context of the request to the application, too, so that whoever has
+// the one finds the other.
 type exchange struct {
+	context.Context //nolint:containedctx // it is one
+
 	query    guard.Query
 	key      netip.Prefix
 	visitor  visitor
@@ -197,6 +202,7 @@ type exchange struct {
 	secure   bool               // the visitor came by TLS
 	ended    []string           // names of the cookies of sessions that have ended
 	crossing bool               // another site sent the visitor
+	said     [2]string          // to the application: who the client is, for which host it asks
 
 	attempted bool // what follows is for attempts only
 	claims    credentials
@@ -216,6 +222,14 @@ func (x *exchange) sessionsOrNone() []string {
 var noSessions = []string{""}
 
 type exchangeContext struct{}
+
+// Value finds the exchange itself.
+func (x *exchange) Value(key any) any {
+	if key == (exchangeContext{}) {
+		return x
+	}
+	return x.Context.Value(key)
+}
 
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeContext{}).(*exchange)
@@ -238,14 +252,14 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.opts.Untrusted(client.Peer)
 	}
 	x := &exchange{
-		visitor: s.visitor(r.Header),
-		secure:  r.TLS != nil || client.Kind != clientip.Socket && r.Header.Get("X-Forwarded-Proto") == "https",
+		secure: r.TLS != nil || client.Kind != clientip.Socket && r.Header.Get("X-Forwarded-Proto") == "https",
 		query: guard.Query{
 			IP: client.Addr, UserAgent: text(r.Header.Get("User-Agent"), warder.MaxUserAgent),
 			Method: text(r.Method, warder.MaxMethod), Path: text(r.URL.EscapedPath(), warder.MaxPath),
 		},
 		crossing: s.crossSite(r, client.Kind != clientip.Socket),
 	}
+	s.visitor(&x.visitor, r.Header)
 	x.query.Device = x.visitor.device
 	if client.Addr.IsValid() && client.Kind != clientip.Internal {
 		x.key = warder.AddressKey(client.Addr)
@@ -270,7 +284,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.live.add(x) {
 		w.Header()["Retry-After"] = one
-		writeProblem(w, r, http.StatusServiceUnavailable, "Too many requests from this address are under way.")
+		writeProblem(w, r, http.StatusServiceUnavailable, "Too many requests are under way.")
 		return
 	}
 	defer s.live.remove(x)
@@ -298,14 +312,16 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit refuses who is refused; sessions that have ended are taken from the
 // request instead, so that the visitor is signed out.
 func (s *Site) admit(w http.ResponseWriter, r *http.Request, x *exchange) bool {
-	var kept []string
+	kept := ""
 	for i, session := range x.sessionsOrNone() {
 		q := x.query
 		q.Session = session
 		d := s.engine.Check(s.app, &q)
 		switch {
 		case d.Action != warder.BlockAction:
-			kept = append(kept, session)
+			if kept == "" {
+				kept = session
+			}
 		case d.Reason == warder.SessionRevoked:
 			x.ended = append(x.ended, x.visitor.names[i])
 		default:
@@ -317,7 +333,7 @@ func (s *Site) admit(w http.ResponseWriter, r *http.Request, x *exchange) bool {
 		// Which of several cookies the application takes cannot be known, so it
 		// gets none of them.
 		dropCookies(r.Header, s.isSession)
-		x.visitor.sessions, kept = nil, nil
+		x.visitor.sessions, kept = nil, ""
 		if len(x.ended) > 0 {
 			s.expire(w.Header(), x.ended, x.secure)
 			// The address itself may be refused as well.
@@ -327,9 +343,7 @@ func (s *Site) admit(w http.ResponseWriter, r *http.Request, x *exchange) bool {
 			}
 		}
 	}
-	if len(kept) > 0 {
-		x.query.Session = kept[0]
-	}
+	x.query.Session = kept
 	return true
 }
 
@@ -369,14 +383,13 @@ func (s *Site) crossSite(r *http.Request, proxied bool) bool {
 // pass forwards a request that reserves nothing. It ends when its client hangs
 // up, and when what it rests on ends.
 func (s *Site) pass(w http.ResponseWriter, r *http.Request, x *exchange) {
-	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), exchangeContext{}, x))
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	s.live.mu.Lock()
-	x.cancel = cancel
-	s.live.mu.Unlock()
-	r = r.WithContext(ctx)
+	x.Context = ctx
+	s.live.passing(x, cancel)
+	r = r.WithContext(x)
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &patient{readCloser: r.Body, rc: http.NewResponseController(w)}
+		r.Body = &patient{readCloser: r.Body, rc: *http.NewResponseController(w)}
 	}
 	s.proxy.ServeHTTP(slowly(w, r), r)
 }
@@ -393,10 +406,12 @@ func (s *Site) rewrite(pr *httputil.ProxyRequest) {
 		dropCookies(h, func(name string) bool { return name == DeviceCookie })
 	}
 	if x.query.IP.IsValid() {
-		ip := []string{x.query.IP.String()}
+		x.said[0] = x.query.IP.String()
+		ip := x.said[0:1:1]
 		h["X-Forwarded-For"], h["X-Real-Ip"] = ip, ip
 	}
-	h["X-Forwarded-Host"] = []string{pr.In.Host}
+	x.said[1] = pr.In.Host
+	h["X-Forwarded-Host"] = x.said[1:2:2]
 	h["X-Forwarded-Proto"] = httpScheme
 	if x.secure {
 		h["X-Forwarded-Proto"] = httpsScheme
@@ -477,7 +492,7 @@ func (s *Site) Server() *http.Server {
 
 // patient is a request's body whose sender may take its time, but not stop.
 type patient struct {
-	rc   *http.ResponseController
+	rc   http.ResponseController
 	last time.Time
 	readCloser
 }
@@ -510,13 +525,13 @@ func slowly(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	if r.ProtoMajor != 1 {
 		return w
 	}
-	return &unhurried{ResponseWriter: w, rc: http.NewResponseController(w)}
+	return &unhurried{ResponseWriter: w, rc: *http.NewResponseController(w)}
 }
 
 // unhurried is the way back to a client that may take its time, but not stop.
 type unhurried struct {
 	http.ResponseWriter
-	rc   *http.ResponseController
+	rc   http.ResponseController
 	last time.Time
 }
 

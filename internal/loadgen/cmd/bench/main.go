@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -47,6 +48,8 @@ type row struct {
 var rows = []row{
 	{"check", checkRow},
 	{"http", httpRow},
+	{"forward", forwardRow},
+	{"gate", gateRow},
 	{"attempts", attemptsRow},
 	{"ingest", ingestRow},
 	{"fsync", fsyncRow},
@@ -167,6 +170,12 @@ func play(ctx context.Context, part string, args []string) error {
 	switch part {
 	case "bare":
 		return bareServer(ctx)
+	case "application":
+		return serveHandler(ctx, http.HandlerFunc(application))
+	case "plain":
+		return plainProxy(ctx, args)
+	case "allow":
+		return serveHandler(ctx, http.HandlerFunc(allow))
 	case "probe":
 		return probe(ctx, args)
 	case "ingest":
