@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -819,6 +820,44 @@ func TestInvitations(t *testing.T) {
 		t.Errorf("%+v", state)
 	}
 	stranger.want(t, 403, "POST", "/v1/invitations/accept", AcceptBody{Token: token, Password: "another passphrase"}, nil)
+}
+
+// TestLinksEndWithWhoeverMadeThem: nobody comes back through an invitation that
+// he made before he was switched off, lost his role or was reset.
+func TestLinksEndWithWhoeverMadeThem(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, ann, operator.Owner)
+	owner := h.tab(t)
+	owner.signIn(t, ann)
+	for what, end := range map[string]func(who string){
+		"off": func(who string) {
+			owner.want(t, 200, "PATCH", "/v1/operators/"+who, map[string]any{"disabled": true}, nil)
+		},
+		"demoted": func(who string) {
+			owner.want(t, 200, "PATCH", "/v1/operators/"+who, map[string]any{"role": "viewer"}, nil)
+		},
+		"reset": func(who string) { owner.want(t, 200, "POST", "/v1/operators/"+who+"/reset", nil, nil) },
+	} {
+		who := what + "@example.org"
+		h.hire(t, who, operator.Owner)
+		tab := h.tab(t)
+		tab.signIn(t, who)
+		var left, kept NewLink
+		tab.want(t, 201, "POST", "/v1/invitations", map[string]any{"email": "friend-of-" + who, "role": "admin"}, &left)
+		owner.want(t, 201, "POST", "/v1/invitations", map[string]any{"email": "colleague-of-" + who, "role": "viewer"}, &kept)
+		end(who)
+		for link, want := range map[string]int{left.Link: 403, kept.Link: 200} {
+			_, token, _ := strings.Cut(link, "#token=")
+			h.tab(t).want(t, want, "GET", "/v1/invitations/accept?token="+token, nil, nil)
+		}
+		if what == "reset" {
+			var waiting Items[InvitationView]
+			owner.want(t, 200, "GET", "/v1/invitations", nil, &waiting)
+			if !slices.ContainsFunc(waiting.Items, func(v InvitationView) bool { return v.Email == who }) {
+				t.Error("the reset itself is gone")
+			}
+		}
+	}
 }
 
 // TestBruteForceOfTheDashboard is stopped by account and by address, also where

@@ -184,6 +184,13 @@ func (t *tx) editOperator(id string, e operator.OperatorEdit, by operator.Change
 			return before, fmt.Errorf("end sessions: %w", translate(err))
 		}
 	}
+	if !o.Active(by.At) || !o.Role.Includes(before.Role) || e.DropFactors {
+		// Whoever made links with rights that are gone, or was perhaps somebody
+		// else, must not come back through them. A link for o itself stands.
+		if err := t.exec("DELETE FROM operator_links WHERE made_by = $1 AND email <> $2", "operator:"+o.Email, o.Email); err != nil {
+			return before, fmt.Errorf("take links back: %w", translate(err))
+		}
+	}
 	return o, translate(t.audit(operatorAudit(by, o.Email, before, o)))
 }
 
