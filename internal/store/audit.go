@@ -382,26 +382,13 @@ func (d *DB) ListAudit(ctx context.Context, f AuditFilter, p Page) (List[AuditRo
 	if err != nil {
 		return List[AuditRow]{}, err
 	}
-	return cut(rows, p, func(r *AuditRow) cursor { return cursor{Kind: cursorAudit, A: r.Seq} }), nil
+	return cut(rows, p, auditCursor), nil
 }
+
+func auditCursor(r *AuditRow) cursor { return cursor{Kind: cursorAudit, A: r.Seq} }
 
 // EachAudit calls each for every row of the filter, latest first, in flat
 // memory.
 func (d *DB) EachAudit(ctx context.Context, f AuditFilter, each func(*AuditRow) error) error {
-	var c *cursor
-	for {
-		rows, err := d.auditPage(ctx, f, c, MaxPage)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			if err := each(&rows[i]); err != nil {
-				return err
-			}
-		}
-		if len(rows) < MaxPage {
-			return nil
-		}
-		c = &cursor{Kind: cursorAudit, A: rows[len(rows)-1].Seq}
-	}
+	return all(func(c *cursor) ([]AuditRow, error) { return d.auditPage(ctx, f, c, MaxPage) }, auditCursor, each)
 }

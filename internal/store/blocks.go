@@ -205,29 +205,15 @@ func values[T any](l List[numbered[T]]) List[T] {
 // EachBlock calls each for every Block of the filter with its evidence, latest
 // first, in flat memory.
 func (d *DB) EachBlock(ctx context.Context, f BlockFilter, each func(*guard.Block) error) error {
-	var c *cursor
-	for {
-		rows, err := d.blockPage(ctx, f, c, MaxPage)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			b := &rows[i].v
+	return all(func(c *cursor) ([]numbered[guard.Block], error) { return d.blockPage(ctx, f, c, MaxPage) }, blockCursor,
+		func(b *numbered[guard.Block]) error {
 			if !f.NoEvidence {
-				if err := d.fillEvidence(ctx, b); err != nil {
+				if err := d.fillEvidence(ctx, &b.v); err != nil {
 					return err
 				}
 			}
-			if err := each(b); err != nil {
-				return err
-			}
-		}
-		if len(rows) < MaxPage {
-			return nil
-		}
-		last := blockCursor(&rows[len(rows)-1])
-		c = &last
-	}
+			return each(&b.v)
+		})
 }
 
 // Block finds a Block by id, with its evidence.

@@ -132,23 +132,8 @@ func (d *DB) ListDeliveries(ctx context.Context, f DeliveryFilter, p Page) (List
 // EachDelivery calls each for every mail of the filter, latest first, in flat
 // memory.
 func (d *DB) EachDelivery(ctx context.Context, f DeliveryFilter, each func(*Delivery) error) error {
-	var c *cursor
-	for {
-		rows, err := d.deliveryPage(ctx, f, c, MaxPage)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			if err := each(&rows[i].v); err != nil {
-				return err
-			}
-		}
-		if len(rows) < MaxPage {
-			return nil
-		}
-		last := deliveryCursor(&rows[len(rows)-1])
-		c = &last
-	}
+	return all(func(c *cursor) ([]numbered[Delivery], error) { return d.deliveryPage(ctx, f, c, MaxPage) }, deliveryCursor,
+		func(v *numbered[Delivery]) error { return each(&v.v) })
 }
 
 // LastMail is when a mail left last, and when one last did not.

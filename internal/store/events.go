@@ -541,30 +541,14 @@ func (d *DB) ListEvents(ctx context.Context, f EventFilter, p Page) (EventList, 
 	return out, nil
 }
 
-// EachEvent calls each for every event of the filter, latest first. Memory
-// stays flat, and no snapshot of the database is held open meanwhile.
+// EachEvent calls each for every event of the filter, latest first, in flat
+// memory.
 func (d *DB) EachEvent(ctx context.Context, f EventFilter, each func(*guard.Event) error) error {
 	plan, err := d.plan(ctx, f)
 	if err != nil {
 		return fmt.Errorf("list events: %w", err)
 	}
-	var c *cursor
-	for {
-		rows, err := d.page(ctx, plan, c, MaxPage)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			if err := each(&rows[i]); err != nil {
-				return err
-			}
-		}
-		if len(rows) < MaxPage {
-			return nil
-		}
-		last := eventCursor(&rows[len(rows)-1])
-		c = &last
-	}
+	return all(func(c *cursor) ([]guard.Event, error) { return d.page(ctx, plan, c, MaxPage) }, eventCursor, each)
 }
 
 // Event finds an event by its id: the latest, because an application may use an

@@ -88,6 +88,29 @@ func cut[T any](rows []T, p Page, key func(*T) cursor) List[T] {
 	return l
 }
 
+// all calls each for every row of a list, a page at a time: page reads the rows
+// after a cursor (nil: from the beginning), key is the cursor of a row. Memory
+// stays flat, and no snapshot of the database is held open meanwhile.
+func all[T any](page func(*cursor) ([]T, error), key func(*T) cursor, each func(*T) error) error {
+	var c *cursor
+	for {
+		rows, err := page(c)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if err := each(&rows[i]); err != nil {
+				return err
+			}
+		}
+		if len(rows) < MaxPage {
+			return nil
+		}
+		last := key(&rows[len(rows)-1])
+		c = &last
+	}
+}
+
 // where gathers conditions that must all hold. Each ? stands for the next
 // argument; clause numbers them.
 type where struct {
