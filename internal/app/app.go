@@ -64,6 +64,7 @@ type App struct {
 	socket net.Listener
 	local  *pairs // nil: not Local
 	sites  []*site
+	certs  certificates
 
 	// SetupToken makes the first owner, once, within 24 hours; empty if there is
 	// an owner.

@@ -9,7 +9,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -91,15 +95,22 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 	}
 	var cert *certificate
 	if c.TLS.Cert != "" {
-		cert = &certificate{certFile: c.TLS.Cert, keyFile: c.TLS.Key}
-		if _, err := cert.get(nil); err != nil {
-			return fmt.Errorf("load TLS certificate: %w", err)
+		if cert, err = a.certificate(c.TLS.Cert, c.TLS.Key); err != nil {
+			return err
 		}
 	}
 	l, err := listenTCP(c.Listen)
 	if err != nil {
 		return err
 	}
+	var told atomic.Int64
+	l.fair(a.live.proxies.Trusts, func(peer netip.Addr) {
+		now := time.Now().Unix()
+		if last := told.Load(); now-last >= 60 && told.CompareAndSwap(last, now) {
+			log.Warn("connections of an address that has too many are refused", "site", c.Name, "peer", peer,
+				"remedy", "if this is a proxy of yours, name it in trusted_proxies")
+		}
+	})
 	a.closer.add("listener of site "+c.Name, ignoreClosed(l.Close))
 	if profile.Unverified {
 		log.Warn("this profile was never run against its product: see that outcomes are counted", "site", c.Name, "profile", profile.Name)
@@ -119,16 +130,32 @@ func (a *App) SiteAddr(name string) string {
 	return ""
 }
 
+// drainTime is how long sign-ins may go on at a shutdown once their clients are
+// gone, before they are given up; giveUpTime is how long that may take.
+const (
+	drainTime  = 3 * time.Second
+	giveUpTime = time.Second
+)
+
+// drainGate waits for the outcomes of sign-ins that are under way.
+func (a *App) drainGate() {
+	var all sync.WaitGroup
+	for _, s := range a.sites {
+		all.Go(func() {
+			if n := s.Drain(drainTime, giveUpTime); n > 0 {
+				a.log.Warn("sign-ins are given up, the application does not answer", "site", s.config.Name, "number", n)
+			}
+		})
+	}
+	all.Wait()
+}
+
 // serveGate starts a server for every site.
 func (a *App) serveGate(requests context.Context, g *errgroup.Group) (servers []*http.Server) {
 	for _, s := range a.sites {
 		l := s.listener
 		if s.cert != nil {
-			l = tls.NewListener(l, &tls.Config{
-				MinVersion:     tls.VersionTLS12,
-				GetCertificate: s.cert.get,
-				NextProtos:     []string{"h2", "http/1.1"},
-			})
+			l = tls.NewListener(l, s.cert.config())
 		}
 		srv := s.Server()
 		srv.BaseContext = func(net.Listener) context.Context { return requests }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
+
+	"github.com/warderhq/warder"
 )
 
 // maxConns bounds the connections that are open at a time. Those who come
@@ -17,7 +20,7 @@ import (
 const maxConns = 8192
 
 // listenTCP binds the address of the API.
-func listenTCP(addr string) (net.Listener, error) {
+func listenTCP(addr string) (*limited, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -32,12 +35,69 @@ func listenTCP(addr string) (net.Listener, error) {
 	return &limited{Listener: l, slots: make(chan struct{}, maxConns), done: make(chan struct{})}, nil
 }
 
-// limited accepts a connection only while fewer than cap(slots) are open.
+// What one address may hold of the connections of a gate: a quarter, and little
+// once half of all are taken, so that nobody takes them from everybody else.
+const (
+	perAddress     = maxConns / 4
+	perAddressFull = maxConns / 64
+)
+
+// limited accepts a connection only while fewer than cap(slots) are open, and
+// of one address only as many as it may hold.
 type limited struct {
 	net.Listener
 	slots chan struct{}
 	done  chan struct{}
 	once  sync.Once
+
+	// spared reports whether many people come from an address; nil: addresses
+	// are not told apart.
+	spared  func(netip.Addr) bool
+	refused func(netip.Addr) // is told of those who have too many
+	mu      sync.Mutex
+	held    map[netip.Prefix]int // by address key
+}
+
+// fair makes the limit of single addresses, but for those that are spared.
+func (l *limited) fair(spared func(netip.Addr) bool, refused func(netip.Addr)) {
+	l.spared, l.refused, l.held = spared, refused, map[netip.Prefix]int{}
+}
+
+// hold counts a connection of an address; false means that it has too many.
+func (l *limited) hold(c net.Conn) (key netip.Prefix, ok bool) {
+	peer, isTCP := c.RemoteAddr().(*net.TCPAddr)
+	if l.spared == nil || !isTCP {
+		return key, true
+	}
+	a := peer.AddrPort().Addr().Unmap().WithZone("")
+	if l.spared(a) {
+		return key, true
+	}
+	key = warder.AddressKey(a)
+	most := perAddress
+	if len(l.slots) > cap(l.slots)/2 {
+		most = perAddressFull
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[key] < most {
+		l.held[key]++
+		return key, true
+	}
+	l.refused(a)
+	return key, false
+}
+
+func (l *limited) release(key netip.Prefix) {
+	<-l.slots
+	if !key.IsValid() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[key]--; l.held[key] <= 0 {
+		delete(l.held, key)
+	}
 }
 
 func (l *limited) Accept() (net.Conn, error) {
@@ -46,12 +106,17 @@ func (l *limited) Accept() (net.Conn, error) {
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		if key, ok := l.hold(c); ok {
+			return &slotConn{Conn: c, free: func() { l.release(key) }}, nil
+		}
+		_ = c.Close() // refused
 	}
-	return &slotConn{Conn: c, free: func() { <-l.slots }}, nil
 }
 
 func (l *limited) Close() error {

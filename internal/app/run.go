@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +19,8 @@ import (
 
 // How long a shutdown may take: requests under way get graceTime to end by
 // themselves, then their contexts end; after serverTime their connections are
-// cut; after stopTime Run returns, whatever hangs.
+// cut. The outcomes of sign-ins at the gate are waited for a little longer. After
+// stopTime Run returns, whatever hangs.
 const (
 	graceTime  = 2 * time.Second
 	serverTime = 5 * time.Second
@@ -71,6 +71,9 @@ func (a *App) Run(ctx context.Context) error {
 		stop()
 		return errors.Join(err, g.Wait())
 	}
+	if !a.opts.Local {
+		run("certificates", a.watchCertificates)
+	}
 	a.ready.Store(true)
 
 	g.Go(func() error {
@@ -81,6 +84,8 @@ func (a *App) Run(ctx context.Context) error {
 		a.ready.Store(false)
 		stopAPI() // ends event streams
 		err := shutdown(servers, cutRequests)
+		cutRequests() // WebSockets, which no server knows of
+		a.drainGate()
 		stop()
 		return err
 	})
@@ -124,15 +129,11 @@ func (a *App) serve(requests context.Context, g *errgroup.Group) ([]*http.Server
 	}
 	tcp := a.tcp
 	if cert := a.opts.Config.TLS; cert.Cert != "" {
-		load := &certificate{certFile: cert.Cert, keyFile: cert.Key}
-		if _, err := load.get(nil); err != nil {
-			return nil, fmt.Errorf("load TLS certificate: %w", err)
+		load, err := a.certificate(cert.Cert, cert.Key)
+		if err != nil {
+			return nil, err
 		}
-		tcp = tls.NewListener(tcp, &tls.Config{
-			MinVersion:     tls.VersionTLS12,
-			GetCertificate: load.get,
-			NextProtos:     []string{"h2", "http/1.1"},
-		})
+		tcp = tls.NewListener(tcp, load.config())
 	}
 	start(tcp, a.api.Handler())
 	start(a.socket, a.localHandler())
@@ -155,41 +156,6 @@ func shutdown(servers []*http.Server, cutRequests func()) error {
 		})
 	}
 	return g.Wait()
-}
-
-// certificate reads its files again when they change, so that a renewed
-// certificate needs no restart.
-type certificate struct {
-	certFile, keyFile string
-
-	mu      sync.Mutex
-	current *tls.Certificate
-	stamp   time.Time // of the files that current was read from
-	checked time.Time
-}
-
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if c.current != nil && now.Sub(c.checked) < 10*time.Second {
-		return c.current, nil
-	}
-	c.checked = now
-	info, err := os.Stat(c.certFile)
-	if err == nil && c.current != nil && info.ModTime().Equal(c.stamp) {
-		return c.current, nil
-	}
-	if err == nil {
-		var fresh tls.Certificate
-		if fresh, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
-			c.current, c.stamp = &fresh, info.ModTime()
-		}
-	}
-	if c.current != nil {
-		return c.current, nil // a broken renewal must not end the service
-	}
-	return nil, err
 }
 
 // wakeSender tells the alert sender of alerts as soon as they are committed.

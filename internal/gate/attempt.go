@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -30,11 +31,14 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
 		return false
 	}
-	ep, c, err := claimsOf(w, r, s.profile.at(x.endpoint, r.URL.EscapedPath()))
+	ep, c, err := claimsOf(w, r, s.profile.at(x.endpoint, r.URL.EscapedPath()), func(n int64) bool { return s.forms.take(x, n) })
 	if err != nil {
 		status := http.StatusBadRequest
 		if se, ok := errors.AsType[*statusError](err); ok {
 			status = se.status
+		}
+		if status == http.StatusServiceUnavailable {
+			w.Header()["Retry-After"] = one
 		}
 		writeProblem(w, r, status, err.Error())
 		return false
@@ -128,16 +132,28 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 
 	// From here on the client's hang-up changes nothing: the application may
 	// have checked the password, and the outcome counts.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), min(attemptTimeout, s.opts.Timeout))
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	limit := time.AfterFunc(min(attemptTimeout, s.opts.Timeout), func() { cancel(context.DeadlineExceeded) })
+	defer limit.Stop()
 	x.Context = ctx
+	abandon := func() { cancel(errShutdown) }
+	x.abandon.Store(&abandon)
+	x.decided = func() {
+		// What is left is an answer like any other.
+		limit.Stop()
+		s.live.passing(x, func() { cancel(nil) })
+		context.AfterFunc(r.Context(), func() { cancel(nil) })
+	}
 	defer func() {
 		if x.token != "" && !x.settled {
 			s.settle(ctx, x, guard.Settlement{Outcome: warder.OutcomeError})
 		}
 	}()
-	s.proxy.ServeHTTP(slowly(w, r), r.WithContext(x))
+	s.proxy.ServeHTTP(newAnswer(w, r, x), r.WithContext(x))
 }
+
+var errShutdown = errors.New("the gate shuts down")
 
 // settle reports the outcome of the exchange's attempt, once.
 func (s *Site) settle(ctx context.Context, x *exchange, st guard.Settlement) guard.Reported {
@@ -177,9 +193,15 @@ func (s *Site) respond(res *http.Response) error {
 	if x == nil {
 		return nil
 	}
+	if x.informed > 0 && len(x.ended) > 0 {
+		s.expire(res.Header, x.ended, x.secure) // an informational response took it along
+	}
 	switch {
 	case x.attempted:
-		return s.judge(res, x)
+		if err := s.judge(res, x); err != nil {
+			return err
+		}
+		x.decided()
 	case x.endpoint == nil:
 	case x.endpoint.Kind == SignOut:
 		if res.StatusCode < 400 && x.query.Session != "" && !x.crossing {
@@ -231,7 +253,11 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		if err != nil {
 			return err // the application broke off: no outcome
 		}
-		look.body = body
+		look.body, look.sealed = readable(res.Header["Content-Encoding"], body)
+		if look.sealed {
+			s.log.WarnContext(res.Request.Context(), "the application compresses answers to sign-ins though it was asked not to, its outcomes cannot be read",
+				"encoding", text(res.Header.Get("Content-Encoding"), 64))
+		}
 		res.Body = &rejoined{Reader: io.MultiReader(bytes.NewReader(body), res.Body), Closer: res.Body}
 	}
 	outcome, reason := x.endpoint.outcome(&look)
@@ -273,6 +299,27 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		res.Header.Add("Set-Cookie", s.deviceCookie(x.secure))
 	}
 	return nil
+}
+
+// readable is as much of a body as can be looked at. The application was asked
+// for no encoding; gzip is read nevertheless, no further than any other body,
+// whatever it would become. sealed says that the body cannot be read.
+func readable(encoding []string, body []byte) (_ []byte, sealed bool) {
+	switch strings.ToLower(strings.TrimSpace(strings.Join(encoding, ","))) {
+	case "", "identity":
+		return body, false
+	case "gzip", "x-gzip":
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, len(body) > 0
+		}
+		plain, err := io.ReadAll(io.LimitReader(z, maxLook))
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, true
+		}
+		return plain, false
+	}
+	return nil, true
 }
 
 // rejoined is a body of which a part was read and put back.

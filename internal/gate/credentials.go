@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -48,13 +49,13 @@ type fields map[string][]string
 // claimsOf reads what a request to one of the endpoints of its path claims,
 // puts its body back, and says which endpoint it is for; nil: none. All of the
 // body is read before anything else happens, so that nobody holds a slot while
-// sending slowly.
-func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint) (e *Endpoint, c credentials, err error) {
+// sending slowly. For a large body hold is asked for memory.
+func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hold func(bytes int64) bool) (e *Endpoint, c credentials, err error) {
 	if len(endpoints) > 0 && endpoints[0].Kind == Basic {
 		c, err = basicOf(r)
 		return endpoints[0], c, err
 	}
-	body, err := readForm(w, r)
+	body, err := readForm(w, r, hold)
 	if err != nil {
 		return nil, c, err
 	}
@@ -145,8 +146,36 @@ func basicOf(r *http.Request) (c credentials, err error) {
 	return c, nil
 }
 
+// unlimited holds any amount of memory.
+func unlimited(int64) bool { return true }
+
+// forms bounds the memory that large forms take at a site, each from when it
+// turns out to be large until it has its answer.
+type forms struct{ taken atomic.Int64 }
+
+// Bounds of forms: in all, and what each may take without asking.
+const (
+	maxForms  = 32 << 20
+	smallForm = 8 << 10
+)
+
+func (f *forms) take(x *exchange, n int64) bool {
+	if f.taken.Add(n) > maxForms {
+		f.taken.Add(-n)
+		return false
+	}
+	x.form += n
+	return true
+}
+
+func (f *forms) give(x *exchange) {
+	if x.form > 0 {
+		f.taken.Add(-x.form)
+	}
+}
+
 // readForm reads the body and puts it back.
-func readForm(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) bool) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
@@ -158,7 +187,20 @@ func readForm(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(formTime)) // tests without a connection have none
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, smallForm))
+	if err == nil && len(body) == smallForm {
+		size := r.ContentLength
+		if size < 0 {
+			size = maxForm
+		}
+		if !hold(size) {
+			return nil, &statusError{http.StatusServiceUnavailable, "Too many large forms are under way. Try again."}
+		}
+		whole := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+		whole.Write(body)
+		_, err = whole.ReadFrom(io.LimitReader(r.Body, maxForm+1-smallForm))
+		body = whole.Bytes()
+	}
 	_ = rc.SetReadDeadline(time.Time{})
 	switch {
 	case err != nil:

@@ -110,6 +110,52 @@ func (l *live) list() (out []*exchange) {
 	return out
 }
 
+// all returns every exchange under way.
+func (l *live) all() (out []*exchange) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for x := range s.m {
+			out = append(out, x)
+		}
+		s.mu.Unlock()
+	}
+	return out
+}
+
+// Drain waits for what is under way, for a server that takes no more requests
+// and whose requests have ended but for attempts, whose outcome is to be read.
+// After patience these are given up, which takes last at most. It returns how
+// many that were.
+func (s *Site) Drain(patience, last time.Duration) (givenUp int) {
+	if s.empty(patience) {
+		return 0
+	}
+	for _, x := range s.live.all() {
+		if stop := x.abandon.Load(); stop != nil {
+			(*stop)()
+			givenUp++
+		}
+	}
+	s.empty(last)
+	return givenUp
+}
+
+// empty waits until nothing is under way, for d at most.
+func (s *Site) empty(d time.Duration) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(d)
+	for s.live.count() > 0 {
+		select {
+		case <-late:
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
 // How often exchanges under way are judged again: at once when something
 // ended, but not more often than pause, and every now and then in any case,
 // since a reader of records may miss some.

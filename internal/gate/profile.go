@@ -258,6 +258,7 @@ type response struct {
 	cookies  []*http.Cookie
 	session  bool
 	body     []byte
+	sealed   bool // the body cannot be read: nothing that is said of it holds
 }
 
 func (c *Condition) holds(r *response) bool {
@@ -274,6 +275,9 @@ func (c *Condition) holds(r *response) bool {
 		return false
 	}
 	if c.Cookie != "" && !slices.ContainsFunc(r.cookies, func(k *http.Cookie) bool { return named(c.Cookie, k.Name) && !expired(k) }) {
+		return false
+	}
+	if r.sealed && len(c.Body)+len(c.NotBody) > 0 {
 		return false
 	}
 	contains := func(s string) bool { return bytes.Contains(r.body, []byte(s)) }

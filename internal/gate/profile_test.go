@@ -154,7 +154,7 @@ func FuzzCredentials(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)
-		_, c, err := claimsOf(httptest.NewRecorder(), r, []*Endpoint{e})
+		_, c, err := claimsOf(httptest.NewRecorder(), r, []*Endpoint{e}, unlimited)
 		if err != nil {
 			if _, ok := errors.AsType[*statusError](err); !ok {
 				t.Fatal(err)

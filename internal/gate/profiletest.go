@@ -79,7 +79,7 @@ func (p *Profile) read(s *Site, r *http.Request, tt *ProfileTest) (got ProfileTe
 	}
 	c := credentials{}
 	if ep.Kind != AdminArea && ep.Kind != SignOut {
-		if ep, c, err = claimsOf(httptest.NewRecorder(), r, p.at(ep, r.URL.EscapedPath())); err != nil || ep == nil {
+		if ep, c, err = claimsOf(httptest.NewRecorder(), r, p.at(ep, r.URL.EscapedPath()), unlimited); err != nil || ep == nil {
 			return got, "", err
 		}
 	}

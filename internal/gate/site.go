@@ -76,6 +76,7 @@ type Site struct {
 	log      *slog.Logger
 	proxy    *httputil.ReverseProxy
 	live     *live
+	forms    forms             // memory that large ones take
 	people   *memory[string]   // session -> account, of sign-ins seen
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	figures  figures
@@ -202,13 +203,18 @@ type exchange struct {
 	secure   bool               // the visitor came by TLS
 	ended    []string           // names of the cookies of sessions that have ended
 	crossing bool               // another site sent the visitor
-	said     [2]string          // to the application: who the client is, for which host it asks
+	begun    time.Time
+	informed int       // informational responses
+	form     int64     // taken from the site's memory for forms
+	said     [2]string // to the application: who the client is, for which host it asks
 
 	attempted bool // what follows is for attempts only
 	claims    credentials
 	token     string
 	settled   bool
-	proof     string // of Basic credentials
+	abandon   atomic.Pointer[func()] // ends the wait for the outcome
+	decided   func()                 // to be called when the outcome has been read
+	proof     string                 // of Basic credentials
 }
 
 // sessionsOrNone are the sessions of the exchange, or one empty session.
@@ -239,9 +245,10 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP lets a request through to the application, or refuses it.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.figures.requests.Add(1)
+	begun := time.Now()
 	if r.ProtoMajor == 1 {
 		// Left over from the request before on this connection.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall))
+		_ = http.NewResponseController(w).SetWriteDeadline(begun.Add(stall))
 	}
 	if r.Method == http.MethodConnect || r.URL.Path == "" || r.URL.Path[0] != '/' {
 		writeProblem(w, r, http.StatusBadRequest, "The gate knows no such request.")
@@ -252,6 +259,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.opts.Untrusted(client.Peer)
 	}
 	x := &exchange{
+		begun:  begun,
 		secure: r.TLS != nil || client.Kind != clientip.Socket && r.Header.Get("X-Forwarded-Proto") == "https",
 		query: guard.Query{
 			IP: client.Addr, UserAgent: text(r.Header.Get("User-Agent"), warder.MaxUserAgent),
@@ -288,6 +296,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.live.remove(x)
+	defer s.forms.give(x)
 	switch {
 	case endpoint == nil:
 		s.pass(w, r, x)
@@ -391,7 +400,7 @@ func (s *Site) pass(w http.ResponseWriter, r *http.Request, x *exchange) {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &patient{readCloser: r.Body, rc: *http.NewResponseController(w)}
 	}
-	s.proxy.ServeHTTP(slowly(w, r), r)
+	s.proxy.ServeHTTP(newAnswer(w, r, x), r)
 }
 
 // rewrite makes the request to the application: who the client is, is said by
@@ -456,7 +465,7 @@ func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
 	s.log.WarnContext(r.Context(), "the application does not answer", "error", err)
 	status := http.StatusBadGateway
 	var slow net.Error
-	if errors.As(err, &slow) && slow.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+	if errors.As(err, &slow) && slow.Timeout() || errors.Is(context.Cause(r.Context()), context.DeadlineExceeded) {
 		status = http.StatusGatewayTimeout
 	}
 	writeProblem(w, r, status, "The application does not answer.")
@@ -519,29 +528,46 @@ func (b *patient) Close() error {
 	return b.readCloser.Close()
 }
 
-// slowly is the way back to a client. On HTTP/2 the server watches it instead:
-// there a deadline would also end a stream that has nothing to say.
-func slowly(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
-	if r.ProtoMajor != 1 {
-		return w
-	}
-	return &unhurried{ResponseWriter: w, rc: *http.NewResponseController(w)}
-}
-
-// unhurried is the way back to a client that may take its time, but not stop.
-type unhurried struct {
+// answer is the way back to a client that may take its time, but not stop: on
+// HTTP/1. On HTTP/2 the server watches that instead, there a deadline would also
+// end a stream that has nothing to say.
+type answer struct {
 	http.ResponseWriter
-	rc   http.ResponseController
-	last time.Time
+	rc    http.ResponseController
+	x     *exchange
+	last  time.Time // when the deadline was set
+	timed bool
 }
 
-func (w *unhurried) Write(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(w.last) > time.Second {
-		w.last = now
-		_ = w.rc.SetWriteDeadline(now.Add(stall))
+func newAnswer(w http.ResponseWriter, r *http.Request, x *exchange) *answer {
+	return &answer{ResponseWriter: w, rc: *http.NewResponseController(w), x: x, last: x.begun, timed: r.ProtoMajor == 1}
+}
+
+// maxInformed is how many informational responses (1xx) of one exchange reach
+// the client.
+const maxInformed = 8
+
+// WriteHeader lets informational responses pass, but not before the outcome of
+// an attempt is known, and not without end. That the application wants the body
+// (100), the server tells by itself.
+func (w *answer) WriteHeader(status int) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		if w.x.informed++; w.x.attempted || status == http.StatusContinue || w.x.informed > maxInformed {
+			return
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answer) Write(p []byte) (int, error) {
+	if w.timed {
+		if now := time.Now(); now.Sub(w.last) > time.Second {
+			w.last = now
+			_ = w.rc.SetWriteDeadline(now.Add(stall))
+		}
 	}
 	return w.ResponseWriter.Write(p)
 }
 
 // Unwrap lets a response be flushed and a connection be taken over.
-func (w *unhurried) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
