@@ -19,6 +19,7 @@ import (
 	"github.com/warderhq/warder/internal/api"
 	"github.com/warderhq/warder/internal/config"
 	"github.com/warderhq/warder/internal/counter"
+	"github.com/warderhq/warder/internal/gate"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/outbound"
@@ -65,6 +66,8 @@ type App struct {
 	local  *pairs // nil: not Local
 	sites  []*site
 	certs  certificates
+	public net.Listener // of the pages for end users; nil: none
+	pages  *gate.Pages
 
 	// SetupToken makes the first owner, once, within 24 hours; empty if there is
 	// an owner.
@@ -156,7 +159,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		Protected:    slices.Concat(a.live.base, proxiesOf(&now)),
 		Preset:       preset,
 		OnPolicy:     func(*policy.Policy) { a.feeds.notify() },
-		PublicURL:    now.PublicURL,
+		ChallengeURL: a.challengeURL,
 		KnownBytes:   knownBytes,
 		SessionBytes: sessionBytes,
 	})
@@ -197,9 +200,12 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.welcomePeople(ctx); err != nil {
 		return nil, err
 	}
-	puzzles, err := newChallenges(secrets.tokens, a.db)
+	puzzles, err := a.newChallenges(cfg, secrets.tokens)
 	if err != nil {
 		return nil, fmt.Errorf("make the challenges: %w", err)
+	}
+	if a.pages, err = a.newPages(cfg, puzzles); err != nil {
+		return nil, fmt.Errorf("make the pages: %w", err)
 	}
 	pages, err := web.Built()
 	if err != nil {
@@ -250,6 +256,12 @@ func (a *App) bind(cfg *config.Config) (err error) {
 		return err
 	}
 	a.closer.add("listener", ignoreClosed(a.tcp.Close))
+	if cfg.PublicListen != "" {
+		if a.public, err = listenTCP(cfg.PublicListen); err != nil {
+			return fmt.Errorf("public_listen: %w", err)
+		}
+		a.closer.add("listener of the pages", ignoreClosed(a.public.Close))
+	}
 	if a.socket, err = listenSocket(a.dir); err != nil {
 		return err
 	}

@@ -88,6 +88,7 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 		Sessions: c.SessionCookies, Origins: c.Origins, FailOpen: c.FailOpen, Timeout: c.Timeout,
 		Untrusted: a.guard.NoteUntrustedForwarder,
 		Denied:    gate.Denied{Brand: c.Brand, Contact: c.Contact},
+		Pages:     a.pages,
 		Logger:    log,
 	})
 	if err != nil {

@@ -128,15 +128,18 @@ func (a *App) serve(requests context.Context, g *errgroup.Group) ([]*http.Server
 		return servers, nil
 	}
 	tcp := a.tcp
+	var secure *tls.Config
 	if cert := a.opts.Config.TLS; cert.Cert != "" {
 		load, err := a.certificate(cert.Cert, cert.Key)
 		if err != nil {
 			return nil, err
 		}
-		tcp = tls.NewListener(tcp, load.config())
+		secure = load.config()
+		tcp = tls.NewListener(tcp, secure)
 	}
 	start(tcp, a.api.Handler())
 	start(a.socket, a.localHandler())
+	servers = append(servers, a.servePages(requests, g, secure)...)
 	return append(servers, a.serveGate(requests, g)...), nil
 }
 

@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Listen          string
 	PublicURL       string
+	PublicListen    string // address of the pages for end users; empty: none
 	TLS             TLS
 	Data            string // directory
 	TrustedProxies  []netip.Prefix
@@ -30,6 +31,7 @@ type Config struct {
 	Limits          Limits
 	Sites           []Site
 	Denied          Denied
+	Challenge       Challenge
 	Log             Log
 
 	// Set names the settings that the file, the environment or the command line
@@ -87,6 +89,17 @@ type Denied struct {
 	Brand, Contact string
 }
 
+// Challenge is how end users show that they are no robots.
+type Challenge struct {
+	Provider   string // embedded, or an external service: turnstile, hcaptcha, recaptcha
+	SiteKey    string
+	Secret     string
+	Server     string   // in place of the service's own address
+	Fallback   string   // outage or always: when the embedded one takes its place
+	Difficulty int      // of the embedded one, in bits
+	Origins    []string // that people may be sent back to
+}
+
 // Log says what is logged, and how.
 type Log struct {
 	Level  slog.Level
@@ -103,6 +116,7 @@ func Default() *Config {
 		SMTP:            SMTP{Port: 587, TLS: "starttls"},
 		Retention:       Retention{EventsDays: 400, MaxSize: 20 << 30},
 		Limits:          Limits{Counters: 128 << 20, Body: 1 << 20, Batch: 8 << 20},
+		Challenge:       Challenge{Provider: "embedded", Fallback: "outage", Difficulty: 17},
 		Log:             Log{Level: slog.LevelInfo, Format: "text"},
 	}
 }

@@ -69,6 +69,7 @@ func TestEverySettingFromFileAndEnvironment(t *testing.T) {
 	want := &Config{
 		Listen:          "[::1]:9000",
 		PublicURL:       "https://warder.example.org",
+		PublicListen:    "127.0.0.1:9001",
 		TLS:             TLS{Cert: "/c", Key: "/k"},
 		Data:            "/var/lib/warder",
 		TrustedProxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
@@ -83,11 +84,16 @@ func TestEverySettingFromFileAndEnvironment(t *testing.T) {
 		Outbound:  Outbound{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("fd00::1/128")}},
 		Retention: Retention{EventsDays: 30, MaxSize: 1 << 30},
 		Limits:    Limits{Counters: 64 << 20, Body: 64 << 10, Batch: 1 << 20},
-		Log:       Log{Level: slog.LevelDebug, Format: "json"},
+		Challenge: Challenge{
+			Provider: "turnstile", SiteKey: "site", Secret: "s3cret: yes", Server: "https://captcha.example.org", Fallback: "always",
+			Difficulty: 12, Origins: []string{"https://www.example.org", "https://shop.example.org"},
+		},
+		Log: Log{Level: slog.LevelDebug, Format: "json"},
 	}
 	file := `
 listen: "[::1]:9000"
 public_url: https://warder.example.org/
+public_listen: 127.0.0.1:9001
 tls: {cert: /c, key: /k}
 data: /var/lib/warder
 trusted_proxies: [10.0.0.0/8, "2001:db8::1", 10.0.0.0/8]
@@ -99,6 +105,7 @@ smtp: {host: mail.example.org, port: 465, tls: implicit, user: u, password_file:
 outbound: {allow_private: [192.168.7.0/24, "fd00::1"]}
 retention: {events_days: 30, max_size: 1GiB}
 limits: {counters: 64MiB, body: 65536, batch: 1024KiB}
+challenge: {provider: turnstile, site_key: site, secret_file: ` + secret + `, server: https://captcha.example.org, fallback: always, difficulty: 12, origins: [https://www.example.org, https://shop.example.org]}
 log: {level: debug, format: json}
 `
 	env := []string{
@@ -112,6 +119,9 @@ log: {level: debug, format: json}
 		"WARDER_OUTBOUND_ALLOW_PRIVATE=192.168.7.0/24,fd00::1",
 		"WARDER_RETENTION_EVENTS_DAYS=30", "WARDER_RETENTION_MAX_SIZE=1GiB",
 		"WARDER_LIMITS_COUNTERS=64MiB", "WARDER_LIMITS_BODY=64KiB", "WARDER_LIMITS_BATCH=1MiB",
+		"WARDER_PUBLIC_LISTEN=127.0.0.1:9001", "WARDER_CHALLENGE_PROVIDER=turnstile", "WARDER_CHALLENGE_SITE_KEY=site",
+		"WARDER_CHALLENGE_SECRET_FILE=" + secret, "WARDER_CHALLENGE_SERVER=https://captcha.example.org", "WARDER_CHALLENGE_FALLBACK=always",
+		"WARDER_CHALLENGE_DIFFICULTY=12", "WARDER_CHALLENGE_ORIGINS=https://www.example.org,https://shop.example.org",
 		"WARDER_LOG_LEVEL=debug", "WARDER_LOG_FORMAT=json",
 		"WARDER_CONFIG=/etc/warder.yaml", "PATH=/bin",
 	}
@@ -127,7 +137,7 @@ log: {level: debug, format: json}
 			if diff := cmp.Diff(want, c, compare, cmpopts.IgnoreFields(Config{}, "Set")); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if len(c.Set) != 25 || c.Set[0] != "client_ip_header" { // what the dashboard shows as read-only
+			if len(c.Set) != 33 || c.Set[0] != "challenge.difficulty" { // what the dashboard shows as read-only
 				t.Errorf("set: %q", c.Set)
 			}
 		})
@@ -182,7 +192,11 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		"no password file":            {file: "smtp: {user: u, password_file: /does/not/exist}\n", want: []string{"smtp.password_file (line 1): open /does/not/exist"}},
 		"sizes":                       {file: "limits: {counters: 1MB, body: 1KiB, batch: -1}\n", want: []string{"limits.counters (line 1): must be a size", "limits.body (line 1): must be from 64KiB to 64MiB", "limits.batch (line 1): must be a size"}},
 		"flag":                        {flags: map[string]string{"listen": "8420"}, want: []string{"--listen: must be address:port"}},
-		"features to come":            {file: "database: postgres://x\nsmtp: {}\npublic_listen: \":1\"\n", want: []string{"database (line 1): must be empty", "public_listen (line 3): must be empty"}},
+		"features to come":            {file: "database: postgres://x\nsmtp: {}\n", want: []string{"database (line 1): must be empty"}},
+		"public_listen":               {file: "public_listen: 127.0.0.1:8420\n", want: []string{"public_listen (line 1): must not be the address of listen"}},
+		"challenge without keys":      {file: "challenge: {provider: turnstile}\n", want: []string{"challenge.provider (line 1): needs challenge.site_key and challenge.secret"}},
+		"challenge without a service": {file: "challenge: {site_key: a, secret: b}\n", want: []string{"challenge.provider: must name the service"}},
+		"challenge":                   {file: "challenge: {provider: x, difficulty: 99, fallback: never, server: ftp://x, origins: [www.example.org]}\n", want: []string{"challenge.provider (line 1): must be one of", "challenge.difficulty (line 1): must be a number from 8 to 24", "challenge.fallback (line 1): must be one of outage, always", "challenge.server (line 1): must be a URL", "challenge.origins (line 1): must be origins"}},
 		"sites, no list":              {file: "sites: 1\n", want: []string{"sites (line 1): must be a list of sites"}},
 		"sites":                       {file: "sites:\n  - a\n  - {listen: \":80\"}\n  - {upstream: \"ftp://x\", listen: x, tls: {cert: a, keys: b}, profil: y, name: \"a b\", timeout: 0, on_failure: maybe, origins: [x]}\n", want: []string{"sites[0] (line 2): must be a mapping", "sites[1].upstream (line 3): is required", "sites[2].upstream (line 4): must be a URL", "sites[2].listen (line 4): must be address:port", "sites[2].tls.keys (line 4): is not a setting of a site", "sites[2].profil (line 4): is not", "sites[2].name (line 4): must be letters", "sites[2].timeout (line 4): must be a number", "sites[2].on_failure (line 4): must be one of closed, open", "sites[2].origins (line 4): must be origins"}},
 		"sites twice":                 {file: "sites:\n  - {listen: \":80\", upstream: \"http://a\"}\n  - {listen: \":80\", upstream: \"http://a\"}\n", want: []string{"sites[1].name (line 3): a is the name of another site", "sites[1].listen (line 3): :80 is another site's"}},

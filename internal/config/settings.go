@@ -39,7 +39,7 @@ type setting struct {
 }
 
 // sections are the settings that hold settings.
-var sections = []string{"tls", "smtp", "outbound", "retention", "limits", "denied", "log"}
+var sections = []string{"tls", "smtp", "outbound", "retention", "limits", "denied", "challenge", "log"}
 
 var settings = []setting{
 	{name: "listen", kind: text, set: func(c *Config, v []string) error {
@@ -50,7 +50,12 @@ var settings = []setting{
 		c.PublicURL, err = parseURL(v[0])
 		return err
 	}},
-	{name: "public_listen", kind: text, set: notYet("serves no pages on a listener of their own")},
+	{name: "public_listen", kind: text, set: func(c *Config, v []string) error {
+		if c.PublicListen = v[0]; v[0] == "" {
+			return nil
+		}
+		return checkListen(v[0])
+	}},
 	{name: "tls.cert", kind: text, set: func(c *Config, v []string) error { c.TLS.Cert = v[0]; return nil }},
 	{name: "tls.key", kind: text, set: func(c *Config, v []string) error { c.TLS.Key = v[0]; return nil }},
 	{name: "data", kind: text, set: func(c *Config, v []string) error {
@@ -156,6 +161,34 @@ var settings = []setting{
 		c.Denied.Contact = v[0]
 		return atMost(v[0], 200)
 	}},
+	{name: "challenge.provider", kind: text, set: func(c *Config, v []string) error {
+		c.Challenge.Provider = v[0]
+		return oneOf(v[0], "embedded", "turnstile", "hcaptcha", "recaptcha")
+	}},
+	{name: "challenge.site_key", kind: text, set: func(c *Config, v []string) error {
+		c.Challenge.SiteKey = v[0]
+		return atMost(v[0], 200)
+	}},
+	{name: "challenge.secret", kind: text, secret: true, set: func(c *Config, v []string) error {
+		c.Challenge.Secret = v[0]
+		return atMost(v[0], 200)
+	}},
+	{name: "challenge.server", kind: text, set: func(c *Config, v []string) (err error) {
+		c.Challenge.Server, err = parseURL(v[0])
+		return err
+	}},
+	{name: "challenge.fallback", kind: text, set: func(c *Config, v []string) error {
+		c.Challenge.Fallback = v[0]
+		return oneOf(v[0], "outage", "always")
+	}},
+	{name: "challenge.difficulty", kind: number, set: func(c *Config, v []string) (err error) {
+		c.Challenge.Difficulty, err = parseInt(v[0], 8, 24)
+		return err
+	}},
+	{name: "challenge.origins", kind: list, set: func(c *Config, v []string) error {
+		c.Challenge.Origins = v
+		return checkOrigins(v)
+	}},
 	{name: "log.level", kind: text, set: func(c *Config, v []string) error {
 		if err := oneOf(v[0], "debug", "info", "warn", "error"); err != nil {
 			return err
@@ -212,6 +245,14 @@ func (l *loader) check() {
 	}
 	if c.SMTP.User != "" && c.SMTP.TLS == "none" {
 		fault("smtp.tls", "must not be none where a password is sent")
+	}
+	if external := c.Challenge.Provider != "embedded"; external && (c.Challenge.SiteKey == "" || c.Challenge.Secret == "") {
+		fault("challenge.provider", "needs challenge.site_key and challenge.secret")
+	} else if !external && (c.Challenge.SiteKey != "" || c.Challenge.Secret != "" || c.Challenge.Server != "") {
+		fault("challenge.provider", "must name the service that the other settings of challenge are for")
+	}
+	if c.PublicListen != "" && c.PublicListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		fault("public_listen", "must not be the address of listen: the dashboard is there")
 	}
 	if c.Limits.Batch < c.Limits.Body {
 		fault("limits.batch", "must be at least limits.body")

@@ -56,13 +56,7 @@ var siteSettings = []siteSetting{
 	{"session_cookies", list, func(s *Site, v []string) error { s.SessionCookies = v; return nil }},
 	{"origins", list, func(s *Site, v []string) error {
 		s.Origins = v
-		for _, origin := range v {
-			u, err := url.Parse(origin)
-			if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http" {
-				return fmt.Errorf("must be origins such as https://www.example.org, one is %q", clip(origin))
-			}
-		}
-		return nil
+		return checkOrigins(v)
 	}},
 	{"on_failure", text, func(s *Site, v []string) error {
 		s.FailOpen = v[0] == "open"
@@ -75,6 +69,16 @@ var siteSettings = []siteSetting{
 	}},
 	{"brand", text, func(s *Site, v []string) error { s.Brand = v[0]; return atMost(v[0], 200) }},
 	{"contact", text, func(s *Site, v []string) error { s.Contact = v[0]; return atMost(v[0], 200) }},
+}
+
+func checkOrigins(list []string) error {
+	for _, origin := range list {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+			return fmt.Errorf("must be origins such as https://www.example.org, one is %q", clip(origin))
+		}
+	}
+	return nil
 }
 
 func atMost(s string, n int) error {

@@ -51,12 +51,22 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 // application sends anything.
 func (s *Site) request(w http.ResponseWriter, r *http.Request, x *exchange) {
 	if safe(r.Method) && !x.claims.given {
-		s.pass(w, r, x)
+		if !s.ask(w, r, x) {
+			s.pass(w, r, x)
+		}
+		return
+	}
+	cleared, ok := s.clear(w, r, x)
+	if !ok {
 		return
 	}
 	rep := s.report(r.Context(), x, x.endpoint.panel()+"_PASSWORD_RESET_REQUEST", "")
 	if rep.Decision.Action == warder.BlockAction {
 		s.refuse(w, r, &rep.Decision)
+		return
+	}
+	if rep.Decision.Action == warder.Challenge && !cleared {
+		s.challenge(w, r, x) // this request was the one too many
 		return
 	}
 	if errors.Is(rep.Err, guard.ErrBusy) && !s.opts.FailOpen {
@@ -91,7 +101,9 @@ func busy(w http.ResponseWriter, r *http.Request) {
 // whatever the client does meanwhile, and reads the outcome.
 func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	if !x.claims.given && (safe(r.Method) || x.endpoint.Kind == Basic) {
-		s.pass(w, r, x) // shows the form, or asks for credentials
+		if !s.ask(w, r, x) {
+			s.pass(w, r, x) // shows the form, or asks for credentials
+		}
 		return
 	}
 	q := x.query
@@ -122,6 +134,9 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			s.log.WarnContext(r.Context(), "a sign-in cannot be announced", "error", err)
 		}
 		busy(w, r)
+		return
+	case err == nil && a.Token == "" && a.Decision.Action == warder.Challenge:
+		s.challenge(w, r, x)
 		return
 	case err == nil && a.Token == "":
 		s.refuse(w, r, &a.Decision)

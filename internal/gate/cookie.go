@@ -119,8 +119,10 @@ type visitor struct {
 	sessions []string // ids, in the order of the cookies
 	names    []string // of the cookies that hold them
 	device   string   // id; "" if there is none of ours
-	marked   bool     // there is a device cookie, ours or not
+	marked   bool     // there is a cookie of our names, ours or not
 	many     bool     // more sessions than are looked at
+
+	clearance string // of a solved challenge; whether it is good, the engine knows
 
 	room [2][maxSessions]string // for sessions and names
 }
@@ -137,6 +139,13 @@ func (s *Site) visitor(v *visitor, h http.Header) {
 			v.marked = true
 			if v.device == "" {
 				v.device = s.keys.deviceID(value)
+			}
+			return true
+		}
+		if name == ClearanceCookie {
+			v.marked = true
+			if len(value) <= maxClearance {
+				v.clearance = value
 			}
 			return true
 		}

@@ -29,6 +29,7 @@ type Engine interface {
 	Begin(ctx context.Context, app *guard.App, q guard.Query, wait time.Duration, idempotency string) (guard.Attempt, error)
 	Settle(ctx context.Context, app *guard.App, token string, s guard.Settlement) (guard.Reported, error)
 	Report(ctx context.Context, app *guard.App, events []guard.Incoming) []guard.Reported
+	TakeClearance(q *guard.Query) bool
 	Subscribe() (records <-chan *guard.Record, cancel func())
 }
 
@@ -51,6 +52,7 @@ type SiteOptions struct {
 	Timeout   time.Duration
 	Untrusted func(netip.Addr) // told of peers that look like a proxy nobody trusts; may be nil
 	Denied    Denied
+	Pages     *Pages // nil: no challenges are posed
 	Logger    *slog.Logger
 }
 
@@ -149,7 +151,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 	}
 	s := &Site{
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
-		engine: o.Engine, app: &guard.App{ID: "gate:" + o.Name, Name: "gate " + o.Name}, log: o.Logger.With("site", o.Name),
+		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
 		live: newLive(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
 	}
 	s.proxy = &httputil.ReverseProxy{
@@ -172,6 +174,15 @@ func NewSite(o SiteOptions) (*Site, error) {
 		ErrorLog:   slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+// application is the site as the engine knows it. What it can do is what its
+// pages can do: it poses challenges, and leaves a second factor to an application
+// whose own one the profile names. Where there is none, a challenge is the
+// strongest that can be asked for (SEMANTICS 30).
+func application(o *SiteOptions) *guard.App {
+	app := &guard.App{ID: "gate:" + o.Name, Name: "gate " + o.Name, CanChallenge: o.Pages != nil, StepsDown: true}
+	return app
 }
 
 // buffers lends the memory that bodies are copied through.
@@ -201,6 +212,7 @@ type exchange struct {
 	endpoint *Endpoint
 	cancel   context.CancelFunc // set under the lock of live
 	secure   bool               // the visitor came by TLS
+	proxied  bool               // through a proxy that is trusted
 	ended    []string           // names of the cookies of sessions that have ended
 	crossing bool               // another site sent the visitor
 	begun    time.Time
@@ -259,16 +271,17 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.opts.Untrusted(client.Peer)
 	}
 	x := &exchange{
-		begun:  begun,
-		secure: r.TLS != nil || client.Kind != clientip.Socket && r.Header.Get("X-Forwarded-Proto") == "https",
+		begun:   begun,
+		proxied: client.Kind != clientip.Socket,
+		secure:  r.TLS != nil || client.Kind != clientip.Socket && r.Header.Get("X-Forwarded-Proto") == "https",
 		query: guard.Query{
 			IP: client.Addr, UserAgent: text(r.Header.Get("User-Agent"), warder.MaxUserAgent),
 			Method: text(r.Method, warder.MaxMethod), Path: text(r.URL.EscapedPath(), warder.MaxPath),
 		},
-		crossing: s.crossSite(r, client.Kind != clientip.Socket),
+		crossing: crossSite(r, s.opts.Origins, client.Kind != clientip.Socket),
 	}
 	s.visitor(&x.visitor, r.Header)
-	x.query.Device = x.visitor.device
+	x.query.Device, x.query.Clearance = x.visitor.device, x.visitor.clearance
 	if client.Addr.IsValid() && client.Kind != clientip.Internal {
 		x.key = warder.AddressKey(client.Addr)
 	}
@@ -276,7 +289,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, reserved) {
-		s.own(w, r)
+		s.own(w, r, x)
 		return
 	}
 	endpoint, odd := s.profile.find(r.URL.EscapedPath())
@@ -361,34 +374,6 @@ func (s *Site) refuse(w http.ResponseWriter, r *http.Request, d *warder.Decision
 	s.opts.Denied.Write(w, r, d)
 }
 
-// own answers for the gate's own paths.
-func (s *Site) own(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == reserved+"denied" {
-		s.opts.Denied.ServeHTTP(w, r)
-		return
-	}
-	writeProblem(w, r, http.StatusNotFound, "There is nothing at this path.")
-}
-
-// crossSite reports whether a page of another site made the browser send this.
-func (s *Site) crossSite(r *http.Request, proxied bool) bool {
-	origin := r.Header.Get("Origin")
-	if slices.Contains(s.opts.Origins, origin) && origin != "" {
-		return false
-	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site == "cross-site"
-	}
-	if origin == "" {
-		return false // not a browser, or one that sends none for pages of its own
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
-		return true
-	}
-	return !strings.EqualFold(u.Host, r.Host) && (!proxied || !strings.EqualFold(u.Host, r.Header.Get("X-Forwarded-Host")))
-}
-
 // pass forwards a request that reserves nothing. It ends when its client hangs
 // up, and when what it rests on ends.
 func (s *Site) pass(w http.ResponseWriter, r *http.Request, x *exchange) {
@@ -412,7 +397,7 @@ func (s *Site) rewrite(pr *httputil.ProxyRequest) {
 	h := pr.Out.Header
 	cleanse(h)
 	if x.visitor.marked {
-		dropCookies(h, func(name string) bool { return name == DeviceCookie })
+		dropCookies(h, func(name string) bool { return name == DeviceCookie || name == ClearanceCookie })
 	}
 	if x.query.IP.IsValid() {
 		x.said[0] = x.query.IP.String()

@@ -47,6 +47,7 @@ type attempts struct {
 // most wait, then ErrBusy. idempotency may be empty.
 func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration, idempotency string) (Attempt, error) {
 	q.own, q.known = app.own()
+	q.stepsDown = app.stepsDown()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	g.mu.Lock()
@@ -385,6 +386,19 @@ func (g *Guard) clears(r requester, now time.Time) bool {
 	g.clearances.mu.Lock()
 	defer g.clearances.mu.Unlock()
 	return g.clearances.uses[t.ID].n < clearanceUses
+}
+
+// TakeClearance counts one use of a query's clearance, for what is no attempt,
+// and reports whether there was one left.
+func (g *Guard) TakeClearance(q *Query) bool {
+	g.mu.Lock() // Begin looks and counts under it
+	defer g.mu.Unlock()
+	now := g.now()
+	if !g.clears(requesterOf(q), now) {
+		return false
+	}
+	g.useClearance(q, now)
+	return true
 }
 
 // useClearance counts an attempt on its clearance.

@@ -314,7 +314,7 @@ func (g *Guard) meets(r requester, a warder.Action, now time.Time) bool {
 	case warder.Challenge:
 		return g.clears(r, now)
 	case warder.MFA:
-		return r.source != "" && g.mfaMet.after(digestOf(r.account, r.source), now.Add(-mfaLife))
+		return r.source != "" && g.mfaMet.after(digestOf(r.account, r.source), now.Add(-mfaLife)) || r.q.stepsDown && g.clears(r, now)
 	}
 	return false
 }
@@ -327,6 +327,9 @@ func (g *Guard) answer(app *App, q *Query, found finding, now time.Time) warder.
 	d := warder.Decision{Reason: found.why}
 	if found.action == warder.Allow {
 		return d
+	}
+	if found.action == warder.MFA && app.stepsDown() {
+		found.action = warder.Challenge
 	}
 	if found.observe || !app.can(found.action) {
 		d.Observe = found.observe
@@ -353,9 +356,10 @@ func (g *Guard) answer(app *App, q *Query, found finding, now time.Time) warder.
 		d.Message = "Access denied. Reference " + d.Reference + "."
 	case warder.Challenge:
 		d.Message = "Please show that you are not a robot."
-		if g.publicURL != "" {
-			url := g.publicURL + "/.warder/challenge"
-			d.ChallengeURL = &url
+		if g.challengeURL != nil {
+			if url := g.challengeURL(q); url != "" {
+				d.ChallengeURL = &url
+			}
 		}
 	case warder.MFA:
 		d.Message = "Please confirm your sign-in with a second factor."
@@ -399,11 +403,15 @@ func (a *App) can(action warder.Action) bool {
 	return true
 }
 
+// stepsDown reports whether a challenge takes the place of MFA.
+func (a *App) stepsDown() bool { return a != nil && a.StepsDown && a.CanChallenge && !a.CanMFA }
+
 // Check decides about one request. It counts nothing, waits for nothing and
 // reads memory only.
 func (g *Guard) Check(app *App, q *Query) warder.Decision {
 	now := g.now()
 	f := g.force.Load()
+	q.stepsDown = app.stepsDown()
 	found := g.decide(f, q, now)
 	g.refused(q, found, now)
 	if q.Session != "" && found.why != warder.SessionRevoked && f.mode != warder.Off {

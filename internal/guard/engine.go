@@ -23,13 +23,13 @@ import (
 // never held across I/O. Checks take no part in that: they read tables that
 // are safe to read at any time.
 type Guard struct {
-	journal   Journal
-	queue     *queue
-	log       *slog.Logger
-	secret    []byte
-	publicURL string
-	every     time.Duration // between two ticks of the loop
-	onPolicy  func(*policy.Policy)
+	journal      Journal
+	queue        *queue
+	log          *slog.Logger
+	secret       []byte
+	challengeURL func(*Query) string
+	every        time.Duration // between two ticks of the loop
+	onPolicy     func(*policy.Policy)
 
 	force      atomic.Pointer[inForce]
 	mailed     atomic.Uint32 // severities of crossings that make alerts, as bits; see AlertOn
@@ -101,7 +101,7 @@ func New(opts Options) (*Guard, error) {
 	}
 	g := &Guard{
 		journal: opts.Journal, queue: newQueue(opts.Journal, log), log: log, secret: opts.Secret,
-		publicURL: opts.PublicURL, every: 200 * time.Millisecond, onPolicy: opts.OnPolicy, blocks: newBlockTable(), demands: newDemandTable(),
+		challengeURL: opts.ChallengeURL, every: 200 * time.Millisecond, onPolicy: opts.OnPolicy, blocks: newBlockTable(), demands: newDemandTable(),
 		known: newAging(int(knownBytes / agingBytes)), mfaMet: newAging(int(knownBytes / 8 / agingBytes)),
 		forwarder: newAging(4096), sessions: newSessions(int(sessionTotal / sessionBytes)),
 		good: newGoodwill(int(knownBytes / goodBytes)), refusals: refusals{m: make(map[digest]refusalSeen)},

@@ -67,8 +67,9 @@ type Options struct {
 	Preset *policy.Document
 	// OnPolicy is told of every policy that comes into force, also the first.
 	OnPolicy func(*policy.Policy)
-	// PublicURL is where end users reach /.warder/ pages; may be empty.
-	PublicURL string
+	// ChallengeURL makes the address of the page that poses a challenge to who
+	// sends a request; empty: there is none. May be nil.
+	ChallengeURL func(q *Query) string
 	// KnownBytes and SessionBytes cap the tables of known sources and sessions.
 	KnownBytes, SessionBytes int64
 }
@@ -79,6 +80,9 @@ type App struct {
 	Name         string
 	CanChallenge bool
 	CanMFA       bool
+	// StepsDown says that it poses a challenge where MFA is demanded and it
+	// cannot ask for it, instead of letting the request through (SEMANTICS 30).
+	StepsDown bool
 	// Own is Warder's own dashboard. What stands against an address refuses
 	// nobody there (SEMANTICS 36): whoever is to lift a Block must get in.
 	Own bool
@@ -110,7 +114,7 @@ type Query struct {
 	Path      string
 	Clearance string
 
-	own, known bool // of the App that asks; see there
+	own, known, stepsDown bool // of the App that asks; see there
 }
 
 // Incoming is one reported event. Faults refuse it without harming the others

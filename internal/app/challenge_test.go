@@ -1,0 +1,416 @@
+package app
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/warderhq/warder/internal/challenge"
+	"github.com/warderhq/warder/internal/config"
+)
+
+// demanding is a policy under which two different wrong passwords of one address
+// lead to a demand.
+const demanding = `
+activity:
+  enabled: true
+  rules:
+    - id: guess
+      events: ["*_LOGIN_FAILURE"]
+      key: ip
+      threshold: 2
+      time_range: 3600
+      cooling_period: 3600
+      action: %s
+    - id: recovery
+      events: ["*_PASSWORD_RESET_REQUEST"]
+      key: ip
+      distinct: account
+      threshold: 2
+      time_range: 3600
+      cooling_period: 3600
+      action: challenge
+`
+
+// challenging is a platform behind a gate that demands.
+func challenging(t *testing.T, action string, change func(*config.Config, *config.Site)) *guarded {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	putFile(t, file, fmt.Sprintf(demanding, action))
+	return behindGate(t, func(c *config.Config, s *config.Site) {
+		c.PolicyFile = file
+		c.Challenge.Difficulty = 8
+		if change != nil {
+			change(c, s)
+		}
+	})
+}
+
+// bothChallenging runs a test over HTTP/1.1 and over HTTP/2.
+func bothChallenging(t *testing.T, test func(t *testing.T, g *guarded)) {
+	t.Helper()
+	t.Run("http1", func(t *testing.T) { test(t, challenging(t, "challenge", nil)) })
+	t.Run("http2", func(t *testing.T) {
+		var roots *x509.CertPool
+		g := challenging(t, "challenge", overTLS(t, &roots))
+		g.roots, g.h2 = roots, true
+		test(t, g)
+	})
+}
+
+// annoy brings an address to the demand.
+func (g *guarded) annoy(t *testing.T, from string) {
+	t.Helper()
+	for i := range 2 {
+		if r := do(t, g.client(), g.request("POST", "/login", from, wrong("alice", i))); r.status != http.StatusOK {
+			t.Fatalf("wrong password %d: %d %s", i, r.status, r.body)
+		}
+	}
+}
+
+var asPage = []string{"Accept", "text/html,*/*;q=0.8"}
+
+// posed is what the page's script is told.
+type posedPage struct {
+	Ticket                           string
+	Posed                            struct{ Provider, Challenge string }
+	Posted                           bool
+	Words                            map[string]string
+	Script, Global, Service, SiteKey string
+}
+
+var dataPage = regexp.MustCompile(`data-page="([^"]*)"`)
+
+// open opens the page with the challenge at an address.
+func openChallenge(t *testing.T, c *http.Client, at, from string) (posedPage, reply) {
+	t.Helper()
+	r, err := http.NewRequest("GET", at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html")
+	if from != "" {
+		r.Header.Set("X-Forwarded-For", from)
+	}
+	got := do(t, c, r)
+	var p posedPage
+	if m := dataPage.FindStringSubmatch(got.body); m != nil {
+		if err := json.Unmarshal([]byte(html.UnescapeString(m[1])), &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p, got
+}
+
+type solvedReply struct {
+	Return, Message, Code string
+	ExpiresIn             int `json:"expires_in"`
+	Posed                 *struct{ Provider, Challenge string }
+}
+
+// send sends a solution back.
+func sendSolution(t *testing.T, c *http.Client, at, from string, body any, header ...string) (solvedReply, reply) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = ""
+	r, err := http.NewRequest("POST", u.String(), strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if from != "" {
+		r.Header.Set("X-Forwarded-For", from)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	got := do(t, c, r)
+	var s solvedReply
+	_ = json.Unmarshal([]byte(got.body), &s)
+	return s, got
+}
+
+type give map[string]any
+
+// solve does what the page's script does.
+func solve(t *testing.T, p posedPage) string {
+	t.Helper()
+	token, err := challenge.Solve(t.Context(), p.Posed.Challenge)
+	if err != nil {
+		t.Fatalf("%q: %v", p.Posed.Challenge, err)
+	}
+	return token
+}
+
+// TestGateChallenge: who is challenged gets a page, or the address of one;
+// solving it is worth three attempts from this address, and nothing is checked
+// before.
+func TestGateChallenge(t *testing.T) {
+	bothChallenging(t, func(t *testing.T, g *guarded) {
+		const from = "203.0.113.7"
+		g.annoy(t, from)
+		checked := g.checked.Load()
+		c := g.client()
+
+		// A program learns where the challenge is.
+		program := do(t, c, g.request("POST", "/login", from, right("alice"), "Accept", "application/json"))
+		var doc struct {
+			Status int
+			URL    string `json:"challenge_url"`
+		}
+		if err := json.Unmarshal([]byte(program.body), &doc); err != nil || program.status != 403 || doc.Status != 403 ||
+			!strings.HasPrefix(doc.URL, g.base+"/.warder/challenge?t=") || program.header.Get("Content-Type") != "application/problem+json" {
+			t.Fatalf("a program gets %d %s, %v", program.status, program.body, err)
+		}
+		// A browser is sent there, by GET, and knows that its form was not sent on.
+		form := do(t, c, g.request("POST", "/login", from, right("alice"), append(asPage, "Referer", g.base+"/login?next=/home")...))
+		at := g.base + form.header.Get("Location")
+		if form.status != http.StatusSeeOther || !strings.HasPrefix(at, g.base+"/.warder/challenge?t=") || strings.Contains(at, "right") {
+			t.Fatalf("a browser gets %d %v", form.status, form.header)
+		}
+		p, page := openChallenge(t, c, at, from)
+		if page.status != 200 || !p.Posted || !strings.Contains(page.body, "enter it again") || p.Posed.Provider != "embedded" {
+			t.Fatalf("page: %d %+v\n%s", page.status, p, page.body)
+		}
+		// The page of the form itself asks beforehand.
+		before := do(t, c, g.request("GET", "/login?next=%2Fhome", from, nil, asPage...))
+		if p, _ := openChallenge(t, c, g.base+before.header.Get("Location"), from); before.status != 303 || p.Posted {
+			t.Fatalf("before the form: %d %+v", before.status, p)
+		}
+		if n := g.checked.Load(); n != checked {
+			t.Fatalf("%d passwords were checked without the challenge", n-checked)
+		}
+
+		answer, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": solve(t, p)})
+		if got.status != 200 || answer.Return != "/login?next=/home" || answer.ExpiresIn != 900 {
+			t.Fatalf("solved: %d %s", got.status, got.body)
+		}
+		cookie := (&http.Response{Header: got.header}).Cookies()[0]
+		if cookie.Name != "warder_clearance" || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode || cookie.MaxAge != 900 ||
+			cookie.Path != "/" || cookie.Secure != strings.HasPrefix(g.base, "https") {
+			t.Fatalf("cookie %+v", cookie)
+		}
+		if strings.Contains(got.body, cookie.Value) {
+			t.Error("scripts of the page can read the clearance")
+		}
+		with := []string{"Cookie", "warder_clearance=" + cookie.Value, "Accept", "text/html"}
+		// Not from another address, nor in another realm.
+		g.annoy(t, "203.0.113.8")
+		if r := do(t, c, g.request("POST", "/login", "203.0.113.8", right("alice"), with...)); r.status != 303 || !strings.Contains(r.header.Get("Location"), ".warder") {
+			t.Errorf("from another address: %d %v", r.status, r.header)
+		}
+		if r := do(t, c, g.request("POST", "/admin/login", from, right("root"), with...)); r.status != 303 || !strings.Contains(r.header.Get("Location"), ".warder") {
+			t.Errorf("in another realm: %d %v", r.status, r.header)
+		}
+		// The sign-in page is shown, and three attempts are taken.
+		if r := do(t, c, g.request("GET", "/login", from, nil, with...)); r.status != 200 {
+			t.Errorf("the form: %d", r.status)
+		}
+		for i := range 3 {
+			if r := do(t, c, g.request("POST", "/login", from, wrong("alice", 10+i), with...)); r.status != 200 {
+				t.Errorf("attempt %d with a clearance: %d %v", i, r.status, r.header)
+			}
+		}
+		if r := do(t, c, g.request("POST", "/login", from, right("alice"), with...)); !strings.Contains(r.header.Get("Location"), ".warder") {
+			t.Errorf("a fourth attempt: %d %v", r.status, r.header)
+		}
+		// A completed sign-in uses it up, too.
+		p, _ = openChallenge(t, c, at, from)
+		_, got = sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": solve(t, p)})
+		with[1] = "warder_clearance=" + got.cookie("warder_clearance")
+		if r := do(t, c, g.request("POST", "/login", from, right("alice"), with...)); r.header.Get("Location") != "/home" || r.cookie("sms_session") == "" {
+			t.Fatalf("sign-in: %d %v", r.status, r.header)
+		}
+		if h := g.header.Load(); h != nil && strings.Contains(h.Get("Cookie"), "warder_clearance") {
+			t.Error("the application saw the clearance")
+		}
+		if r := do(t, c, g.request("POST", "/login", from, right("alice"), with...)); !strings.Contains(r.header.Get("Location"), ".warder") {
+			t.Errorf("after the sign-in: %d %v", r.status, r.header)
+		}
+		// Others notice nothing.
+		if r := do(t, c, g.request("POST", "/login", "198.51.100.1", right("alice"), asPage...)); r.header.Get("Location") != "/home" {
+			t.Errorf("another address: %d %v", r.status, r.header)
+		}
+	})
+}
+
+// TestGateChallengeAttacks: what strangers try at the pages gets them nothing.
+func TestGateChallengeAttacks(t *testing.T) {
+	g := challenging(t, "challenge", nil)
+	const from = "203.0.113.7"
+	c := g.client()
+	g.annoy(t, from)
+	form := do(t, c, g.request("POST", "/login", from, right("alice"), asPage...))
+	at := g.base + form.header.Get("Location")
+	p, page := openChallenge(t, c, at, from)
+
+	for name, value := range map[string]string{
+		"X-Frame-Options": "DENY", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+	} {
+		if got := page.header.Get(name); got != value {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	csp := page.header.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "script-src 'sha256-"} {
+		if !strings.Contains(csp, want) {
+			t.Errorf("policy lacks %s: %s", want, csp)
+		}
+	}
+	if strings.Contains(csp, "unsafe") || strings.Contains(csp, "http") {
+		t.Errorf("policy %q", csp)
+	}
+
+	// Of parallel spends of one token one wins.
+	token := solve(t, p)
+	var won atomic.Int64
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": token}); got.status == 200 {
+				won.Add(1)
+			} else if got.cookie("warder_clearance") != "" {
+				t.Error("a clearance was given away")
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of 20 won", won.Load())
+	}
+	if answer, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": token}); got.status != 403 || answer.Code != "spent" || answer.Posed == nil {
+		t.Errorf("replay: %d %s", got.status, got.body)
+	}
+
+	p, _ = openChallenge(t, c, at, from)
+	token = solve(t, p)
+	changed := func(s string, i int) string {
+		b := []byte(s)
+		b[i] ^= 1
+		return string(b)
+	}
+	for name, try := range map[string]struct {
+		from string
+		body any
+		code string
+	}{
+		"another address":  {"203.0.113.9", give{"ticket": p.Ticket, "token": token}, "binding"},
+		"changed token":    {from, give{"ticket": p.Ticket, "token": changed(token, len(token)/2)}, "invalid"},
+		"easier challenge": {from, give{"ticket": p.Ticket, "token": strings.Replace(token, "w1.8.", "w1.1.", 1)}, "invalid"},
+		"unsolved":         {from, give{"ticket": p.Ticket, "token": p.Posed.Challenge + "."}, "invalid"},
+		"no token":         {from, give{"ticket": p.Ticket}, "invalid"},
+		"changed ticket":   {from, give{"ticket": changed(p.Ticket, 3), "token": token}, "ticket"},
+		"no ticket":        {from, give{"token": token}, "ticket"},
+	} {
+		answer, got := sendSolution(t, c, at, try.from, try.body)
+		if got.status < 400 || answer.Code != try.code || got.cookie("warder_clearance") != "" {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+	// A page of another site, other methods, other types, too much.
+	for name, r := range map[string]*http.Request{
+		"cross-site": g.request("POST", "/.warder/challenge", from, nil, "Sec-Fetch-Site", "cross-site", "Content-Type", "application/json"),
+		"origin":     g.request("POST", "/.warder/challenge", from, nil, "Origin", "https://evil.example", "Content-Type", "application/json"),
+		"form":       g.request("POST", "/.warder/challenge", from, url.Values{"ticket": {p.Ticket}, "token": {token}}),
+		"PUT":        g.request("PUT", "/.warder/challenge?t="+p.Ticket, from, nil),
+		"DELETE":     g.request("DELETE", "/.warder/challenge?t="+p.Ticket, from, nil),
+		"POST":       g.request("POST", "/.warder/solve.js", from, nil),
+		"override":   g.request("POST", "/.warder/challenge?t="+p.Ticket, from, nil, "X-HTTP-Method-Override", "GET"),
+		"huge":       g.request("POST", "/.warder/challenge", from, url.Values{"a": {strings.Repeat("a", 1<<20)}}, "Content-Type", "application/json"),
+		"elsewhere":  g.request("GET", "/.warder/../.warder/x", from, nil),
+	} {
+		if got := do(t, c, r); got.status < 400 || got.cookie("warder_clearance") != "" {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+	// The token is still good: none of that spent it.
+	if _, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": token}); got.status != 200 {
+		t.Errorf("the honest one: %d %s", got.status, got.body)
+	}
+	// Nobody is led away.
+	for _, referer := range []string{"https://evil.example/login", g.base + "//evil.example/login", g.base + "/%5cevil.example", "javascript:alert(1)", g.base + "/.warder/challenge"} {
+		r := do(t, c, g.request("POST", "/login", from, right("alice"), append(asPage, "Referer", referer)...))
+		p, _ := openChallenge(t, c, g.base+r.header.Get("Location"), from)
+		answer, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": solve(t, p)})
+		if want := "/login"; answer.Return != want && answer.Return != "/%5cevil.example" {
+			t.Errorf("%s leads to %q: %d", referer, answer.Return, got.status)
+		}
+	}
+	for _, to := range []string{"//evil.example", `/\evil.example`, "javascript:alert(1)", "https://evil.example/", "data:text/html,x"} {
+		p, _ := openChallenge(t, c, at+"&return="+url.QueryEscape(to), from)
+		if answer, _ := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": solve(t, p)}); answer.Return != "/login" {
+			t.Errorf("%s leads to %q", to, answer.Return)
+		}
+	}
+	// Who is blocked does not even see the page.
+	if code := g.local("POST", "/v1/blocks", map[string]any{"ip": from, "reason": "test", "duration": 60}, nil); code != 201 {
+		t.Fatalf("block: %d", code)
+	}
+	if _, got := openChallenge(t, c, at, from); got.status != 403 || strings.Contains(got.body, "data-page") {
+		t.Errorf("a blocked address gets %d", got.status)
+	}
+}
+
+// TestGateChallengeRecovery: requests for resets are challenged like sign-ins.
+func TestGateChallengeRecovery(t *testing.T) {
+	g := challenging(t, "challenge", nil)
+	c := g.client()
+	const from = "203.0.113.7"
+	ask := func(account string, header ...string) reply {
+		return do(t, c, g.request("POST", "/forgot", from, url.Values{"username": {account}}, append(asPage, header...)...))
+	}
+	if r := ask("a"); r.status != 200 {
+		t.Fatalf("the first request: %d", r.status)
+	}
+	r := ask("b")
+	if r.status != 303 {
+		t.Fatalf("the request that crosses: %d", r.status)
+	}
+	at := g.base + r.header.Get("Location")
+	p, _ := openChallenge(t, c, at, from)
+	_, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": solve(t, p)})
+	cookie := "warder_clearance=" + got.cookie("warder_clearance")
+	for i := range 3 {
+		if r := ask(fmt.Sprint("c", i), "Cookie", cookie); r.status != 200 {
+			t.Errorf("request %d with a clearance: %d", i, r.status)
+		}
+	}
+	if r := ask("d", "Cookie", cookie); r.status != 303 {
+		t.Errorf("a fourth request: %d", r.status)
+	}
+}
+
+// TestGateManyOpenChallenges: open challenges cost no memory, since nothing is
+// kept of them.
+func TestGateManyOpenChallenges(t *testing.T) {
+	g := challenging(t, "challenge", nil)
+	c := g.client()
+	const from = "203.0.113.7"
+	g.annoy(t, from)
+	r := do(t, c, g.request("POST", "/login", from, right("alice"), asPage...))
+	at := g.base + r.header.Get("Location")
+	seen := map[string]bool{}
+	for range 2000 {
+		p, _ := openChallenge(t, c, at, from)
+		seen[p.Posed.Challenge] = true
+	}
+	if len(seen) != 2000 {
+		t.Errorf("%d different challenges of 2000", len(seen))
+	}
+}
