@@ -1,4 +1,5 @@
 # make run     build, and start Warder on SQLite in ./data
+# make demo    the same before a sample platform that is under attack
 # make test    everything that must hold, within ten minutes on two cores
 # make lint    formatting and static analysis
 # make bench   the table of speed and memory
@@ -23,13 +24,16 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 # by make soak also app, which takes a minute.
 RACY := $(addsuffix /...,$(addprefix ./internal/,alert api challenge counter feed guard operator policy prefix store))
 
-.PHONY: build run web test test-web race fuzz bench soak lint fmt clean
+.PHONY: build run demo web test test-web race fuzz bench soak lint fmt clean
 
 build: web
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/warder ./cmd/warder
 
 run: build
 	@exec bin/warder serve --data ./data
+
+demo: build
+	@exec bin/warder demo
 
 # The dashboard, embedded by the Go build. A build without Node has none, and
 # its binary says so.

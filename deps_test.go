@@ -67,6 +67,7 @@ var layers = map[string]int{
 // confined lists imports that only some packages may have.
 var confined = map[string][]string{
 	module + "/internal/config": {"internal/app", "cmd/warder"},
+	module + "/internal/demo":   {"cmd/warder"},
 	"database/sql":              {"internal/store", "internal/loadgen/cmd/bench"},
 	"database/sql/driver":       {"internal/store"},
 	"modernc.org/sqlite":        {"internal/store", "internal/loadgen/cmd/bench"},

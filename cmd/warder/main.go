@@ -66,6 +66,7 @@ type commands struct {
 	Backup   backupCmd   `cmd:"" help:"Write a backup of everything to a file."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup back. No server may be running."`
 	Alert    alertCmd    `cmd:"" help:"Mail to the administrators."`
+	Demo     demoCmd     `cmd:"" help:"Show Warder at work before a sample platform that is under attack."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

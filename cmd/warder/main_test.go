@@ -77,7 +77,7 @@ func TestCommandLineOfTheContract(t *testing.T) {
 		"key create --help", "key list --help", "key revoke --help", "block --help", "unblock --help", "check --help",
 		"policy show --help", "policy check --help", "policy apply --help", "policy test --help", "config check --help",
 		"replay --help", "explain --help", "audit verify --help", "export --help", "backup --help", "restore --help",
-		"alert test --help", "version --help", "",
+		"alert test --help", "demo --help", "version --help", "",
 	} {
 		var out, errs strings.Builder
 		if code := run(context.Background(), strings.Fields(line), stdio{strings.NewReader(""), &out, &errs}, nil); code != exitOK || out.Len() == 0 {
@@ -95,6 +95,9 @@ func TestCommandLineOfTheContract(t *testing.T) {
 		"operator create --email a --role b":     exitUsage,
 		"explain":                                exitUsage,
 		"export everything":                      exitUsage,
+		"demo --port 70000":                      exitUsage,
+		"demo --speed 21":                        exitUsage,
+		"demo --smtp nowhere":                    exitUsage,
 		"check 203.0.113.7 --data " + dir:        exitFailure, // nothing is there
 		"config check " + dir + "/none.yaml":     exitFailure,
 		"policy check " + dir + "/none.yaml":     exitFailure,
