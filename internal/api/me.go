@@ -96,6 +96,7 @@ func (s *Server) manageMe() {
 		func(ctx context.Context, in *body[NewPasswordBody]) (*sessionAnswer, error) {
 			return s.changePassword(ctx, &in.Body)
 		})
+	s.manageStepUp()
 	s.manageMyTOTP()
 	s.manageMyPasskeys()
 	s.manageMySessions()
@@ -104,7 +105,7 @@ func (s *Server) manageMe() {
 func (s *Server) manageMyTOTP() {
 	register(s, "POST /v1/me/totp", "begin-totp", "Make a secret for an authenticator app; it counts once it is confirmed", 0,
 		func(ctx context.Context, _ *struct{}) (NewTOTP, error) {
-			c, err := me(ctx)
+			c, err := s.fresh(ctx)
 			if err != nil {
 				return NewTOTP{}, err
 			}
@@ -165,7 +166,7 @@ func (s *Server) manageMyPasskeys() {
 		})
 	register(s, "POST /v1/me/passkeys/options", "add-passkey-options", "Begin to add a passkey", 0,
 		func(ctx context.Context, _ *struct{}) (PasskeyOptions, error) {
-			c, err := me(ctx)
+			c, err := s.fresh(ctx)
 			if err != nil {
 				return PasskeyOptions{}, err
 			}
@@ -174,7 +175,7 @@ func (s *Server) manageMyPasskeys() {
 		})
 	register(s, "POST /v1/me/passkeys", "add-passkey", "Add a passkey", http.StatusCreated,
 		func(ctx context.Context, in *body[NewPasskeyBody]) (NewPasskey, error) {
-			c, err := me(ctx)
+			c, err := s.fresh(ctx)
 			if err != nil {
 				return NewPasskey{}, err
 			}
@@ -193,7 +194,7 @@ func (s *Server) manageMyPasskeys() {
 			ID string `path:"id" maxLength:"64"`
 		},
 		) (*struct{}, error) {
-			c, err := me(ctx)
+			c, err := s.fresh(ctx)
 			if err != nil {
 				return nil, err
 			}

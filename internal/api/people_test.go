@@ -1126,3 +1126,73 @@ func TestManySessionsAndASecondFactor(t *testing.T) {
 	one.want(t, 200, "POST", "/v1/session/totp", CodeBody{Code: codeOf(t, secret, step+1)}, nil)
 	one.want(t, 200, "GET", "/v1/me", nil, nil)
 }
+
+// TestStepUp: a session that was begun a while ago can change nothing about
+// how its owner signs in, until the password or a code is given once more; the
+// proof is that session's, and ends.
+func TestStepUp(t *testing.T) {
+	h := newWhole(t)
+	o := h.hire(t, ann, operator.Owner)
+	fresh := h.tab(t)
+	fresh.signIn(t, ann)
+	old := func() *tab {
+		t.Helper()
+		b := h.tab(t)
+		token, _, err := h.opts.People.Start(t.Context(), &o, true, "", operator.Visitor{}, time.Now().Add(-freshFor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.plant(t, cookieName, token)
+		return b
+	}
+	b, other := old(), old()
+	var list Items[PasskeyView]
+	b.want(t, 200, "GET", "/v1/me/passkeys", nil, &list)
+	refused := func(b *tab) {
+		t.Helper()
+		for _, call := range []string{
+			"POST /v1/me/totp", "POST /v1/me/passkeys/options", "POST /v1/me/passkeys", "DELETE /v1/me/passkeys/x",
+		} {
+			method, path, _ := strings.Cut(call, " ")
+			var in any
+			if path == "/v1/me/passkeys" {
+				in = NewPasskeyBody{Name: "x", Credential: map[string]any{}}
+			}
+			if status := b.send(t, method, path, in, nil); status != 403 || !strings.Contains(b.last, proveType) {
+				t.Errorf("%s: %d %s", call, status, b.last)
+			}
+		}
+		for _, path := range []string{"/v1/me/totp", "/v1/me/recovery-codes"} {
+			method := map[bool]string{true: "DELETE", false: "POST"}[path == "/v1/me/totp"]
+			b.want(t, 422, method, path, PasswordBody{Password: "wrong"}, nil)
+		}
+	}
+	refused(b)
+	b.want(t, 422, "POST", "/v1/me/prove", ProveBody{}, nil)
+	b.want(t, 422, "POST", "/v1/me/prove", ProveBody{Password: password, Code: "123456"}, nil)
+	b.want(t, 422, "POST", "/v1/me/prove", ProveBody{Password: "wrong"}, nil)
+	b.want(t, 422, "POST", "/v1/me/prove", ProveBody{Code: "123456"}, nil)
+	b.want(t, 403, "POST", "/v1/me/totp", nil, nil)
+	b.want(t, 200, "POST", "/v1/me/prove", ProveBody{Password: password}, nil)
+	secret, _, step := b.enroll(t)
+	b.want(t, 200, "POST", "/v1/me/passkeys/options", nil, nil)
+	refused(other)
+	// A code of the app is as good, once.
+	code := codeOf(t, secret, step+1)
+	other.want(t, 200, "POST", "/v1/me/prove", ProveBody{Code: code}, nil)
+	other.want(t, 200, "POST", "/v1/me/passkeys/options", nil, nil)
+	third := old()
+	third.want(t, 422, "POST", "/v1/me/prove", ProveBody{Code: code}, nil)
+	refused(third)
+	// Whoever has just signed in has proved it.
+	fresh.want(t, 200, "POST", "/v1/me/passkeys/options", nil, nil)
+	var p proofs
+	now := time.Now()
+	p.add("s", now)
+	if !p.has("s", now.Add(freshFor-1)) || p.has("s", now.Add(freshFor)) || p.has("t", now) {
+		t.Error("a proof lasts as long as it should not, or not as long as it should")
+	}
+	if p.add("t", now.Add(freshFor)); len(p.at) != 1 {
+		t.Errorf("old proofs stay: %v", p.at)
+	}
+}

@@ -16,7 +16,7 @@ import (
 // Problem is the answer to a request that failed (RFC 9457). Errors name the
 // place of each fault, such as body.events[3].ip or query.limit.
 type Problem struct {
-	Type   string         `json:"type" doc:"Kind of problem; about:blank means that the status says it all." example:"about:blank"`
+	Type   string         `json:"type" doc:"Kind of problem; about:blank means that the status says it all, urn:warder:prove that the operator has to give the password once more (POST /v1/me/prove)." example:"about:blank"`
 	Title  string         `json:"title" doc:"The status in words."`
 	Status int            `json:"status" doc:"The HTTP status."`
 	Detail string         `json:"detail,omitempty" doc:"What is the matter with this request."`

@@ -145,6 +145,7 @@ var routes = []route{
 	{pattern: "GET /v1/me", role: operator.Viewer},
 	{pattern: "PATCH /v1/me", role: operator.Viewer},
 	{pattern: "POST /v1/me/password", role: operator.Viewer},
+	{pattern: "POST /v1/me/prove", role: operator.Viewer},
 	{pattern: "POST /v1/me/totp", role: operator.Viewer},
 	{pattern: "POST /v1/me/totp/confirm", role: operator.Viewer},
 	{pattern: "DELETE /v1/me/totp", role: operator.Viewer},

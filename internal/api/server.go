@@ -125,6 +125,7 @@ type Server struct {
 	denied   gate.Denied
 	guarded  func() []GuardedSite // nil: the gate has no sites
 	outcomes outcomeLog
+	proofs   proofs
 
 	previewing chan struct{} // held by the preview under way
 }

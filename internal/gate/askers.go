@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -56,9 +57,7 @@ func (a *askers) of(app *guard.App, peer netip.Addr) *askerFigures {
 		if f := (*before)[key]; f != nil {
 			return f
 		}
-		for k, f := range *before {
-			table[k] = f
-		}
+		maps.Copy(table, *before)
 	}
 	f := &askerFigures{name: app.Name}
 	table[key] = f

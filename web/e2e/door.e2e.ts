@@ -1,6 +1,6 @@
 // The way in and out: the first set-up, signing in with every factor, an
 // invitation, and the end of every session.
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { endBrowser, nothing, profile, watched } from "./browser";
 import { ownerEmail, password } from "./owner";
@@ -27,7 +27,8 @@ afterAll(async () => {
   await warder.end();
 });
 
-const button = (name: string | RegExp, on = page) => on.getByRole("button", { name, exact: true });
+const button = (name: string | RegExp, on: Page | Locator = page) =>
+  on.getByRole("button", { name, exact: true });
 const heading = (name: string, on = page) => on.getByRole("heading", { name, exact: true, level: 1 });
 const field = (name: string, on = page) => on.getByLabel(name, { exact: true });
 
@@ -199,6 +200,64 @@ it("adds a passkey and signs in with nothing else", async () => {
   await page.goto(`${warder.url}/me`);
   await keys.getByText("key on my ring").waitFor();
   expect(await keys.getByText("never").count()).toBe(0);
+});
+
+it("takes the passkey as the second step after the password", async () => {
+  await signOut();
+  await signIn(ownerEmail, password);
+  await heading("One more step").waitFor();
+  await button("Use a passkey").click();
+  await inside();
+});
+
+it("asks who sits there before a passkey is removed, and then signs in without", async () => {
+  await page.goto(`${warder.url}/me`);
+  const keys = page.getByRole("table", { name: "Passkeys" });
+  // As if the session were of this morning: the API refuses once, and means it.
+  let asked = 0;
+  await page.route("**/v1/me/passkeys/*", async (r) => {
+    if (r.request().method() !== "DELETE" || asked++ > 0) return r.continue();
+    await r.fulfill({
+      status: 403,
+      contentType: "application/problem+json",
+      body: JSON.stringify({
+        type: "urn:warder:prove",
+        title: "Forbidden",
+        status: 403,
+        detail: "Prove it.",
+      }),
+    });
+  });
+  const remove = async () => {
+    await button("Remove the passkey key on my ring").click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
+    const dialog = page.getByRole("dialog", { name: "Is it still you?" });
+    await dialog.getByLabel("Password or code").waitFor();
+    return dialog;
+  };
+  // Whoever thinks better of it changes nothing.
+  await button("Cancel", await remove()).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await keys.getByText("key on my ring").waitFor();
+  asked = 0;
+  const dialog = await remove();
+  await dialog.getByLabel("Password or code").fill("a wrong password of some length");
+  await button("Go on", dialog).click();
+  await dialog.getByText("is not your password").waitFor();
+  await dialog.getByLabel("Password or code").fill(password);
+  await button("Go on", dialog).click();
+  await page.getByText("The passkey key on my ring is removed.").waitFor();
+  expect(asked).toBe(2);
+  await page.unroute("**/v1/me/passkeys/*");
+  await page.getByText("No passkey yet").waitFor();
+  await signOut();
+  await signIn(ownerEmail, password);
+  await heading("One more step").waitFor();
+  expect(await button("Use a passkey").count()).toBe(0);
+  await button("Use a recovery code").click();
+  await field("Recovery code").fill(codes[2] as string);
+  await button("Go on").click();
+  await inside();
 });
 
 it("lets an invited person in, with the role that was given", async () => {

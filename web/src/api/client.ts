@@ -27,6 +27,14 @@ export class Problem extends Error {
   }
 }
 
+/** Somebody thought better of it: nothing failed, and nothing is said. */
+export class Declined extends Error {
+  constructor() {
+    super("Nothing was changed.");
+    this.name = "Declined";
+  }
+}
+
 /** Called when a call is answered 401: the session has ended. */
 let onSignedOut: () => void = () => {};
 export function whenSignedOut(f: () => void) {

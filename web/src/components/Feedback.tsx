@@ -2,11 +2,11 @@ import { Alert, Button, Center, Code, List, Loader, Stack, Text, ThemeIcon, Titl
 import { notifications } from "@mantine/notifications";
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
 import type { ReactNode } from "react";
-import { Problem } from "@/api/client";
+import { Declined, Problem } from "@/api/client";
 
 /** What went wrong, in the API's own words, with the places and a way to try again. */
 export function ProblemAlert({ error, retry }: { error: unknown; retry?: () => void }) {
-  if (!error) return null;
+  if (!error || error instanceof Declined) return null;
   const problem =
     error instanceof Problem ? error : new Problem(0, { title: "Something failed", detail: String(error) });
   const away = problem.status === 0 || problem.status === 503;
@@ -104,6 +104,7 @@ export function notifyDone(message: string, undo?: () => void | Promise<void>) {
 
 /** Says that something failed, in the API's own words. */
 export function notifyProblem(error: unknown) {
+  if (error instanceof Declined) return;
   const p = error instanceof Problem ? error : undefined;
   notifications.show({
     color: "red",

@@ -9,6 +9,7 @@ import { Empty, Loading, notifyDone, notifyProblem, ProblemAlert } from "@/compo
 import { AddressLink } from "@/components/Links";
 import { NewPassword } from "@/components/NewPassword";
 import { Page, Panel } from "@/components/Page";
+import { proven } from "@/components/Prove";
 import { When } from "@/components/When";
 import { faultAt, faultsOf } from "@/lib/faults";
 import { type Me, useMe } from "@/lib/me";
@@ -269,7 +270,7 @@ function Passkeys() {
   const refresh = () => queries.invalidateQueries({ queryKey: ["me"] });
   const add = useMutation({
     mutationFn: async () => {
-      const { options } = await data(api.POST("/v1/me/passkeys/options"));
+      const { options } = await proven(() => data(api.POST("/v1/me/passkeys/options")));
       const credential = await createPasskey(options);
       return data(api.POST("/v1/me/passkeys", { body: { name: name.trim(), credential } }));
     },
@@ -291,7 +292,7 @@ function Passkeys() {
       confirmProps: { color: "red" },
       onConfirm: async () => {
         try {
-          await api.DELETE("/v1/me/passkeys/{id}", { params: { path: { id: k.id } } });
+          await proven(() => api.DELETE("/v1/me/passkeys/{id}", { params: { path: { id: k.id } } }));
           notifyDone(`The passkey ${k.name} is removed.`);
         } catch (e) {
           notifyProblem(e);

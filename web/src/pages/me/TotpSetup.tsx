@@ -1,16 +1,17 @@
 import { Button, Group, PinInput, Stack, Text } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { api, data } from "@/api/client";
+import { api, Declined, data } from "@/api/client";
 import { Loading, ProblemAlert } from "@/components/Feedback";
 import { CopyableText } from "@/components/Links";
+import { proven } from "@/components/Prove";
 import { Qr } from "@/components/Qr";
 import { RecoveryCodes } from "./RecoveryCodes";
 
 /** Sets up an authenticator app: a QR code that is drawn here, the first code, the recovery codes. */
 export function TotpSetup({ onDone, onCancel }: { onDone: () => void; onCancel?: () => void }) {
   const [code, setCode] = useState("");
-  const begin = useMutation({ mutationFn: () => data(api.POST("/v1/me/totp")) });
+  const begin = useMutation({ mutationFn: () => proven(() => data(api.POST("/v1/me/totp"))) });
   const confirm = useMutation({
     mutationFn: (value: string) => data(api.POST("/v1/me/totp/confirm", { body: { code: value } })),
     onError: () => setCode(""),
@@ -22,6 +23,18 @@ export function TotpSetup({ onDone, onCancel }: { onDone: () => void; onCancel?:
     begun.current = true;
   }, [mutate]);
   if (confirm.data) return <RecoveryCodes codes={confirm.data.recovery_codes} onDone={onDone} />;
+  if (begin.error instanceof Declined) {
+    return (
+      <Group gap="xs">
+        <Button onClick={() => begin.mutate()}>Make a secret</Button>
+        {onCancel && (
+          <Button variant="default" onClick={onCancel}>
+            Not now
+          </Button>
+        )}
+      </Group>
+    );
+  }
   if (begin.error) return <ProblemAlert error={begin.error} retry={() => begin.mutate()} />;
   if (!begin.data) return <Loading label="Making a secret" />;
   return (
