@@ -92,7 +92,7 @@ export async function axe(page: Page): Promise<string[]> {
 /** Keeps a picture of the page, for looking at. */
 export async function picture(page: Page, name: string) {
   mkdirSync(out, { recursive: true });
-  await page.screenshot({ path: join(out, `${name}.png`), fullPage: true });
+  await page.screenshot({ path: join(out, `${name}.png`), fullPage: true, timeout: 60_000 });
 }
 
 export async function endBrowser() {

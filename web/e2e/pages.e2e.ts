@@ -25,6 +25,7 @@ const paths = [
   "/blocks?state=all",
   "/trusted",
   "/tracking",
+  "/sites",
   "/policy",
   "/providers",
   "/notifications",

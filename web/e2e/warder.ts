@@ -1,7 +1,7 @@
 // An instance of the built binary, in a data directory of its own, on a free
 // port of this machine.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,21 +16,31 @@ export class Warder {
   output = "";
   private process?: ChildProcess;
   private readonly env: Record<string, string>;
+  private readonly more: string[] = [];
 
-  constructor(env: Record<string, string> = {}) {
+  /** config is the text of a configuration file. */
+  constructor(env: Record<string, string> = {}, config = "") {
     if (!existsSync(binary)) throw new Error("bin/warder is not built: make build");
     this.data = mkdtempSync(join(tmpdir(), "warder-e2e-"));
     this.env = env;
+    if (config) {
+      this.more = ["--config", join(this.data, "warder.yaml")];
+      writeFileSync(this.more[1] as string, config);
+    }
   }
 
   /** Starts it and returns when it is ready. */
   async start(): Promise<this> {
     const port = this.url ? new URL(this.url).port : "0";
     this.output = "";
-    const child = spawn(binary, ["serve", "--data", this.data, "--listen", `127.0.0.1:${port}`], {
-      env: { PATH: process.env.PATH ?? "", HOME: this.data, ...this.env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      binary,
+      ["serve", "--data", this.data, "--listen", `127.0.0.1:${port}`, ...this.more],
+      {
+        env: { PATH: process.env.PATH ?? "", HOME: this.data, ...this.env },
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     this.process = child;
     await new Promise<void>((resolve, reject) => {
       const read = (chunk: Buffer) => {

@@ -41,6 +41,7 @@ const tree = root.addChildren([
     page("/references/$ref", () => import("@/pages/Reference")),
     page("/policy", () => import("@/pages/Policy")),
     page("/providers", () => import("@/pages/Providers")),
+    page("/sites", () => import("@/pages/Sites")),
     page("/notifications", () => import("@/pages/Notifications")),
     page("/applications", () => import("@/pages/Applications")),
     page("/operators", () => import("@/pages/Operators")),

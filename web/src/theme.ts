@@ -75,6 +75,10 @@ export const variables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     ...filled,
+    // What stands on a light tint of its own colour: 4.5:1 at least.
+    "--mantine-color-yellow-light-color": "#7a5700",
+    "--mantine-color-teal-light-color": "#05624a",
+    "--mantine-color-orange-light-color": "#9c3306",
     "--mantine-color-body": "#f7f8f8",
     "--surface": "#ffffff",
     "--surface-border": "#e3e6e8",

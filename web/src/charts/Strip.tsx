@@ -24,6 +24,11 @@ export function Strip({
     dayjs(b.time)
       .tz(timeZone())
       .format(hourly ? "D MMM HH:mm" : "ddd D MMM YYYY");
+  // Below the columns there is room for three short texts, also on a phone.
+  const end = (b: Bucket) =>
+    dayjs(b.time)
+      .tz(timeZone())
+      .format(hourly ? "D MMM HH:mm" : "D MMM YYYY");
   const first = buckets[0];
   const last = buckets[buckets.length - 1];
   if (!first || !last) return null;
@@ -79,15 +84,15 @@ export function Strip({
           );
         })}
       </Box>
-      <Group justify="space-between" mt={4}>
+      <Group justify="space-between" mt={4} gap="xs" wrap="nowrap">
         <Text size="xs" c="dimmed">
-          {name(first)}
+          {end(first)}
         </Text>
         <Text size="xs" c="dimmed">
           at most {top.toLocaleString("en")} {hourly ? "an hour" : "a day"}
         </Text>
         <Text size="xs" c="dimmed">
-          {name(last)}
+          {end(last)}
         </Text>
       </Group>
     </Box>

@@ -12,9 +12,19 @@ export type Column<T> = {
   wide?: boolean;
 };
 
+/** Where a column stands in the card that a row is on narrow screens. */
+function part<T>(c: Column<T>, i: number): string | undefined {
+  if (i === 0) return "lead";
+  if (typeof c.title === "string") return undefined;
+  return typeof c.width === "number" && c.width >= 200 ? "foot" : "actions";
+}
+
 /**
  * A table of rows with named columns. It scrolls sideways inside itself, never
- * the page; rows can be selected and opened with mouse or keyboard.
+ * the page; rows can be selected and opened with mouse or keyboard. On narrow
+ * screens each row is a card: the first column leads, the others follow with
+ * their names (global.css, .stacks); not where the columns are fixed, since
+ * such a table brings a form of its own for narrow screens.
  */
 export function DataTable<T>(props: {
   label: string;
@@ -55,13 +65,15 @@ export function DataTable<T>(props: {
       <ScrollArea type="auto" scrollbarSize={8}>
         <Table
           aria-label={props.label}
+          role="table"
           miw={props.minWidth ?? 640}
           layout={props.fixed ? "fixed" : undefined}
+          className={props.fixed ? undefined : "stacks"}
         >
-          <Table.Thead>
-            <Table.Tr>
+          <Table.Thead role="rowgroup">
+            <Table.Tr role="row">
               {selected && (
-                <Table.Th w={40}>
+                <Table.Th role="columnheader" w={40} data-part="select">
                   <Checkbox
                     size="xs"
                     aria-label="Select all rows shown"
@@ -73,6 +85,7 @@ export function DataTable<T>(props: {
               )}
               {columns.map((c) => (
                 <Table.Th
+                  role="columnheader"
                   key={c.key}
                   w={c.width}
                   className={c.numeric ? "numeric" : undefined}
@@ -85,11 +98,12 @@ export function DataTable<T>(props: {
               ))}
             </Table.Tr>
           </Table.Thead>
-          <Table.Tbody>
+          <Table.Tbody role="rowgroup">
             {rows.map((row) => {
               const id = props.id(row);
               return (
                 <Table.Tr
+                  role="row"
                   key={id}
                   data-row={id}
                   bg={selected?.has(id) ? "var(--mantine-primary-color-light)" : undefined}
@@ -101,7 +115,7 @@ export function DataTable<T>(props: {
                   }}
                 >
                   {selected && (
-                    <Table.Td>
+                    <Table.Td role="cell" data-part="select">
                       <Checkbox
                         size="xs"
                         aria-label={`Select ${id}`}
@@ -110,9 +124,12 @@ export function DataTable<T>(props: {
                       />
                     </Table.Td>
                   )}
-                  {columns.map((c) => (
+                  {columns.map((c, i) => (
                     <Table.Td
+                      role="cell"
                       key={c.key}
+                      data-part={part(c, i)}
+                      data-label={typeof c.title === "string" ? c.title : undefined}
                       className={c.numeric ? "numeric" : "breakable"}
                       visibleFrom={c.wide ? "sm" : undefined}
                     >

@@ -2,7 +2,16 @@ import { Box, SimpleGrid, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 
 /** A few figures about something, each with its name. */
-export function Facts({ items, min = 130 }: { items: [string, ReactNode][]; min?: number }) {
+export function Facts({
+  items,
+  min = 130,
+  large = false,
+}: {
+  items: [string, ReactNode][];
+  min?: number;
+  /** They are what one looks at first. */
+  large?: boolean;
+}) {
   return (
     <Box
       component="dl"
@@ -18,7 +27,7 @@ export function Facts({ items, min = 130 }: { items: [string, ReactNode][]; min?
           <Text component="dt" size="xs" c="dimmed">
             {name}
           </Text>
-          <Box component="dd" m={0} fz="sm" fw={500} className="breakable">
+          <Box component="dd" m={0} fz={large ? 18 : "sm"} fw={large ? 650 : 500} className="breakable">
             {value}
           </Box>
         </Box>
@@ -30,7 +39,13 @@ export function Facts({ items, min = 130 }: { items: [string, ReactNode][]; min?
 /** Figures in a row, large: what one looks at first. */
 export function Figures({ items }: { items: { name: string; value: ReactNode; tone?: string }[] }) {
   return (
-    <SimpleGrid cols={{ base: 2, xs: 3, md: items.length }} spacing="sm" component="dl" m={0}>
+    <SimpleGrid
+      cols={{ base: 2, xs: 3, md: items.length }}
+      spacing="sm"
+      component="dl"
+      m={0}
+      className="figures"
+    >
       {items.map((f) => (
         <Box
           key={f.name}

@@ -2,11 +2,21 @@ import { ActionIcon, Anchor, Group, CopyButton as MantineCopy, Text, Tooltip } f
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 
+/** An address that is no longer than this is never broken. */
+const longest = 22;
+
 /** An address or prefix; a single address leads to its page. */
 export function AddressLink({ ip, label }: { ip?: string; label?: string }) {
   if (!ip) return <Text size="sm">–</Text>;
   return (
-    <Anchor component={Link} to="/addresses/$ip" params={{ ip } as never} size="sm" className="mono">
+    <Anchor
+      component={Link}
+      to="/addresses/$ip"
+      params={{ ip } as never}
+      size="sm"
+      className="mono"
+      style={(label ?? ip).length <= longest ? { whiteSpace: "nowrap" } : undefined}
+    >
       {label ?? ip}
     </Anchor>
   );

@@ -45,7 +45,7 @@ export function Panel(props: { title?: ReactNode; aside?: ReactNode; children: R
       <Box
         px={props.pad === false ? 0 : "md"}
         pb={props.pad === false ? 0 : "md"}
-        pt={props.title ? 0 : props.pad === false ? 0 : "md"}
+        pt={props.title || props.pad === false ? 0 : "md"}
       >
         {props.children}
       </Box>

@@ -27,16 +27,24 @@ export function RangePicker({ value, onChange }: { value: string; onChange: (ran
         <Popover.Target>
           <Button
             size="xs"
+            px={{ base: 8, xs: 14 }}
             variant={custom ? "light" : "default"}
-            leftSection={<IconCalendar size={14} />}
             onClick={() => setOpen((o) => !o)}
+            aria-label={custom ? undefined : "Custom"}
           >
-            {custom
-              ? value
+            <IconCalendar size={14} aria-hidden />
+            {custom ? (
+              <Text span inherit ml={8}>
+                {value
                   .split("..")
                   .map((t) => exact(t).slice(0, 16))
-                  .join(" – ")
-              : "Custom"}
+                  .join(" – ")}
+              </Text>
+            ) : (
+              <Text span inherit ml={8} visibleFrom="xs">
+                Custom
+              </Text>
+            )}
           </Button>
         </Popover.Target>
         <Popover.Dropdown>

@@ -6,10 +6,13 @@ export function When({
   at,
   exactly = false,
   dim = false,
+  inline = false,
 }: {
   at?: string;
   exactly?: boolean;
   dim?: boolean;
+  /** Within a sentence: it looks as the sentence does. */
+  inline?: boolean;
 }) {
   if (!at) return <Text size="sm">–</Text>;
   return (
@@ -17,7 +20,8 @@ export function When({
       <Text
         component="time"
         dateTime={at}
-        size={dim ? "xs" : "sm"}
+        size={inline ? undefined : dim ? "xs" : "sm"}
+        inherit={inline}
         c={dim ? "dimmed" : undefined}
         tabIndex={0}
         className="numeric"

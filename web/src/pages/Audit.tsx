@@ -209,7 +209,7 @@ function Filter(props: { name: (typeof fields)[number]; value: string; onChange:
         setValue(e.currentTarget.value);
         later(e.currentTarget.value.trim());
       }}
-      w={190}
+      w={{ base: "100%", xs: 190 }}
     />
   );
 }

@@ -249,7 +249,7 @@ export default function Blocks() {
             retry={list.retry}
             more={list.more}
             loadingMore={list.loadingMore}
-            minWidth={tab === "review" ? 960 : 1160}
+            minWidth={tab === "review" ? 980 : 1160}
             selected={can("analyst") ? selected : undefined}
             onSelect={setSelected}
             onOpen={(b) => change({ block: b.id })}
@@ -457,7 +457,7 @@ const address: Column<Block> = {
   key: "address",
   title: "Address",
   cell: (b) => <Subject block={b} />,
-  width: 145,
+  width: 170,
 };
 const actions: Column<Block> = {
   key: "actions",

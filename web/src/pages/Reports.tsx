@@ -82,7 +82,7 @@ function Make() {
             { value: "other", label: "Other" },
             { value: "custom", label: "Custom" },
           ]}
-          style={{ alignSelf: "flex-start", maxWidth: "100%" }}
+          style={{ alignSelf: orientation === "vertical" ? "stretch" : "flex-start", maxWidth: "100%" }}
         />
         <Group gap="md" align="flex-start">
           {custom ? (

@@ -6,6 +6,7 @@ import {
   IconBan,
   IconBell,
   IconDevices,
+  IconDoor,
   IconEraser,
   IconFileAnalytics,
   IconGauge,
@@ -43,6 +44,7 @@ export const navigation: { title: string; entries: Entry[] }[] = [
   {
     title: "Configure",
     entries: [
+      { to: "/sites", label: "Sites", icon: IconDoor },
       { to: "/policy", label: "Policy", icon: IconScale },
       { to: "/providers", label: "Providers", icon: IconRss },
       { to: "/notifications", label: "Notifications", icon: IconBell },

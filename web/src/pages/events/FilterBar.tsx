@@ -1,4 +1,4 @@
-import { ActionIcon, Chip, CloseButton, Group, MultiSelect, TextInput } from "@mantine/core";
+import { ActionIcon, Box, Chip, CloseButton, Group, MultiSelect, TextInput } from "@mantine/core";
 import { IconArrowRight, IconSearch } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import type { Slice } from "@/charts/Donut";
@@ -21,7 +21,9 @@ export function FilterBar(props: { filters: Filters; setFilters: (f: Filters) =>
   const counts = new Map(props.types.map((t) => [t.name, t.count]));
   return (
     <Group gap="sm" align="center" component="search">
-      <form
+      <Box
+        component="form"
+        w={{ base: "100%", sm: "auto" }}
         onSubmit={(e) => {
           e.preventDefault();
           put("q", text.trim() ? [text.trim()] : []);
@@ -46,7 +48,7 @@ export function FilterBar(props: { filters: Filters; setFilters: (f: Filters) =>
             ) : null
           }
         />
-      </form>
+      </Box>
       <MultiSelect
         w={{ base: "100%", sm: 300 }}
         size="sm"
