@@ -253,3 +253,51 @@ func TestOnlySignInsMakeAnAddressHostile(t *testing.T) {
 		}
 	})
 }
+
+// Nanoseconds end in 2262. A Block that ends later is in force all the same,
+// also after a restart, and a policy that still names it leaves it alone.
+func TestBlockUntilAfterNanosecondsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const yaml = "blocked: [{ip: 203.0.113.66, until: 9999-12-31T00:00:00Z}]\n"
+		j := newMemJournal()
+		r := newRig(t, j, rules("cooling_period: 0"))
+		defer r.stop()
+		r.setPolicy(rules("cooling_period: 0") + yaml)
+		first := r.check(attacker)
+		r.want(first, warder.BlockAction, warder.Blocked)
+		r.setPolicy(rules("cooling_period: 600") + yaml)
+		if d := r.check(attacker); d.BlockID != first.BlockID {
+			t.Errorf("another policy replaced block %s by %s", first.BlockID, d.BlockID)
+		}
+		r.stop()
+		r = newRig(t, j, rules("cooling_period: 0"))
+		defer r.stop()
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+	})
+}
+
+// What can be asked for as a duration can be asked for as an end, no more.
+func TestEndOfABlockIsBounded(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		ctx, by := context.Background(), Actor{Name: "test"}
+		b, err := r.Block(ctx, by, NewBlock{IP: netip.MustParsePrefix(attacker + "/32")})
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, tt := range []struct {
+			until time.Time
+			ok    bool
+		}{
+			{r.now().Add(maxDuration - time.Hour), true},
+			{r.now().Add(maxDuration + time.Hour), false},
+			{time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), false},
+			{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), false},
+			{time.Time{}, true},
+		} {
+			if err := r.EditBlock(ctx, by, BlockEdit{ID: b.ID, Until: &tt.until}); (err == nil) != tt.ok {
+				r.Errorf("until %s: %v", tt.until, err)
+			}
+			r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+		}
+	})
+}

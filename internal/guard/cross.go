@@ -108,10 +108,7 @@ func (g *Guard) place(j *judgement, b *Block, c *policy.Crossing, rec *Record, o
 	}
 	now := j.now.UnixNano()
 	if old := g.blocks.automatic(b.Subject, now); old != nil {
-		until := int64(0)
-		if !b.Until.IsZero() {
-			until = b.Until.UnixNano()
-		}
+		until := endNanos(b.Until)
 		if old.until == 0 || until != 0 && until <= old.until {
 			// What is told is the Block that stands.
 			b.ID, b.Reference, b.Until, b.Cut = old.ID(), formatReference(old.ref), time.Time{}, ""

@@ -499,7 +499,7 @@ func (g *Guard) swapBlocked(p *policy.Policy, by Actor) (*Record, func(), error)
 				continue
 			}
 			b := s.block(warder.Subject{IP: ip})
-			if w, ok := wanted[ip]; ok && w.Until.Equal(b.Until) {
+			if w, ok := wanted[ip]; ok && endNanos(w.Until) == s.until {
 				delete(wanted, ip)
 				continue
 			}

@@ -192,7 +192,12 @@ func (g *Guard) manual(by Actor, b NewBlock, origin string) (*Block, error) {
 	if b.Duration < 0 || b.Duration > maxDuration {
 		f.Add("duration", "must be between 0 (permanent) and %d seconds", int64(maxDuration/time.Second))
 	}
-	if err := f.Err(); err != nil {
+	return f
+}
+
+// manual checks a Block made by hand.
+func (g *Guard) manual(by Actor, b NewBlock, origin string) (*Block, error) {
+	if err := b.faults().Err(); err != nil {
 		return nil, err
 	}
 	now := g.now()

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -56,10 +57,20 @@ func (t *blockTable) standOf(b *Block) *stand {
 	s := &stand{why: why}
 	copy(s.id[:], b.ID)
 	s.ref, _ = parseReference(b.Reference)
-	if !b.Until.IsZero() {
-		s.until = b.Until.UnixNano()
-	}
+	s.until = endNanos(b.Until)
 	return s
+}
+
+// endNanos is the end of what stands in Unix nanoseconds: 0 if it has none. They
+// reach until 2262; what ends later ends there.
+func endNanos(until time.Time) int64 {
+	switch last := time.Unix(0, math.MaxInt64); {
+	case until.IsZero():
+		return 0
+	case until.After(last):
+		return math.MaxInt64
+	}
+	return until.UnixNano()
 }
 
 func (s *stand) live(now int64) bool { return s.until == 0 || now < s.until }
