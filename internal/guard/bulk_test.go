@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/warderhq/warder"
 )
@@ -89,5 +91,25 @@ func TestBatchesTakeTurns(t *testing.T) {
 				r.Fatal(rep.Err)
 			}
 		}
+	})
+}
+
+// An entry with a fault does not stand in for one of the same prefix that is in
+// order.
+func TestImportPassesOverFaultyEntries(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		ip := netip.MustParsePrefix("192.0.2.9/32")
+		errs, err := r.ImportBlocks(context.Background(), Actor{Name: "test"}, []NewBlock{
+			{IP: ip, Duration: time.Hour},
+			{IP: ip, Duration: 2 * maxDuration},
+			{IP: ip, Reason: strings.Repeat("x", maxReason+1)},
+		})
+		if err != nil {
+			r.Fatal(err)
+		}
+		if errs[0] != nil || errs[1] == nil || errs[2] == nil {
+			r.Errorf("%v", errs)
+		}
+		r.want(r.check("192.0.2.9"), warder.BlockAction, warder.Blocked)
 	})
 }

@@ -126,6 +126,9 @@ func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]
 	errs := make([]error, len(list))
 	longest := make(map[netip.Prefix]int, len(list)) // of entries with the same subject
 	for i, b := range list {
+		if len(b.faults()) > 0 {
+			continue // it must not stand in for one that is in order
+		}
 		old, ok := longest[b.IP.Masked()]
 		if d := list[old].Duration; !ok || d != 0 && (b.Duration == 0 || b.Duration > d) {
 			longest[b.IP.Masked()] = i
@@ -180,8 +183,7 @@ func (g *Guard) ImportBlocks(ctx context.Context, by Actor, list []NewBlock) ([]
 	return errs, nil
 }
 
-// manual checks a Block made by hand.
-func (g *Guard) manual(by Actor, b NewBlock, origin string) (*Block, error) {
+func (b *NewBlock) faults() warder.Faults {
 	var f warder.Faults
 	if !b.IP.IsValid() {
 		f.Add("ip", "is required")
@@ -423,8 +425,12 @@ func (g *Guard) EditBlock(ctx context.Context, by Actor, edit BlockEdit) error {
 		f.Add("note", "must be at most %d bytes", maxNote)
 	}
 	now := g.now()
-	if edit.Until != nil && !edit.Until.IsZero() && !edit.Until.After(now) {
+	switch {
+	case edit.Until == nil || edit.Until.IsZero():
+	case !edit.Until.After(now):
 		f.Add("until", "must lie in the future; lift the block to end it now")
+	case edit.Until.After(now.Add(maxDuration)):
+		f.Add("until", "must lie within ten years; a block can be without end")
 	}
 	if err := f.Err(); err != nil {
 		return err
