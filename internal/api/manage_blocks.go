@@ -280,12 +280,21 @@ func (s *Server) importBlocks(ctx context.Context, entries []NewBlockBody) (Impo
 	for i := range list {
 		if i < len(errs) && errs[i] != nil {
 			at := places[i]
-			out.Rejected = append(out.Rejected, ImportFault{Index: at, IP: entries[at].IP, Message: problemOf(errs[i]).Detail})
+			out.Rejected = append(out.Rejected, ImportFault{Index: at, IP: entries[at].IP, Message: importFault(errs[i])})
 			continue
 		}
 		out.Imported++
 	}
 	return out, nil
+}
+
+// importFault says what is the matter with one entry.
+func importFault(err error) string {
+	var faults warder.Faults
+	if errors.As(err, &faults) && len(faults) > 0 {
+		return faults[0].Location + " " + faults[0].Message
+	}
+	return problemOf(err).Detail
 }
 
 func (s *Server) editBlock(ctx context.Context, id string, in *EditBlockBody) (BlockView, error) {

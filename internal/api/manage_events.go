@@ -93,7 +93,17 @@ func parseActions(f *warder.Faults, location string, texts []string) (out []ward
 	return out
 }
 
+// checkSpan checks the ends of a span. Statistics are rounded to whole buckets in
+// some time zone, and JSON has no times beyond the year 9999.
 func checkSpan(f *warder.Faults, from, to time.Time) {
+	for _, end := range []struct {
+		location string
+		at       time.Time
+	}{{"query.from", from}, {"query.to", to}} {
+		if year := end.at.UTC().Year(); year < 1 || year > 9998 {
+			f.Add(end.location, "must lie in the years 1 to 9998")
+		}
+	}
 	if !from.IsZero() && !to.IsZero() && to.Before(from) {
 		f.Add("query.to", "must not be before query.from")
 	}

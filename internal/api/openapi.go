@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -101,6 +103,7 @@ type described struct {
 	params               []*huma.Param
 	idempotent           bool
 	errors               []int
+	status               int // 0: 200
 }
 
 func hotCalls() []described {
@@ -141,19 +144,21 @@ func hotCalls() []described {
 				{Name: "after", In: "query", Description: "The next of the answer before; absent: from the oldest kept.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64)}},
 				{Name: "wait", In: "query", Description: "Seconds to wait for a revocation.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64), Maximum: number(maxPoll)}},
 			},
+			errors: []int{http.StatusUnprocessableEntity},
 		},
 		{
 			pattern: "GET /v1/stream", id: "stream", summary: "Server-sent events: event, block, block_end, demand, policy, reset",
+			errors: []int{http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
 			params: []*huma.Param{
 				{Name: "Last-Event-ID", In: "header", Description: "Catch up from here; reset comes first if that is not possible.", Schema: &huma.Schema{Type: "string"}},
 				{Name: "last_event_id", In: "query", Description: "The same, for those who cannot send a header.", Schema: &huma.Schema{Type: "string"}},
 			},
 		},
-		{pattern: "POST /v1/csp-report", id: "csp-report", summary: "What a browser reports of a page that broke the content security policy; 204"},
+		{pattern: "POST /v1/csp-report", id: "csp-report", summary: "What a browser reports of a page that broke the content security policy", status: http.StatusNoContent},
 		{pattern: "GET /authz/forward", id: "forward-auth", summary: "May this request go on? For Caddy, Traefik and HAProxy; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
 		{pattern: "GET /authz/nginx", id: "forward-auth-nginx", summary: "May this request go on? For auth_request of nginx; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
 		{pattern: "GET /authz/envoy/{path...}", id: "forward-auth-envoy", summary: "May this request go on? For ext_authz of Envoy; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
-		{pattern: "GET /denied", id: "denied", summary: "The access-denied page; ref is the reference to show. Its status is 403"},
+		{pattern: "GET /denied", id: "denied", summary: "The access-denied page; ref is the reference to show", status: http.StatusForbidden},
 		{pattern: "GET /healthz", id: "healthz", summary: "The process is up"},
 		{
 			pattern: "GET /readyz", id: "readyz", summary: "Everything is loaded; with what is degraded",
@@ -202,7 +207,8 @@ func (s *Server) describe() error {
 			}
 			op.RequestBody = &huma.RequestBody{Required: true, Content: content}
 		}
-		ok := &huma.Response{Description: "OK"}
+		status := cmp.Or(call.status, http.StatusOK)
+		ok := &huma.Response{Description: http.StatusText(status)}
 		if call.answer != nil {
 			schema := reg.Schema(call.answer, true, "")
 			if call.id == "report-events" {
@@ -211,7 +217,7 @@ func (s *Server) describe() error {
 			}
 			ok.Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
 		}
-		op.Responses["200"] = ok
+		op.Responses[strconv.Itoa(status)] = ok
 		statuses := call.errors
 		if call.body != nil {
 			statuses = append(statuses, http.StatusBadRequest, http.StatusRequestEntityTooLarge,

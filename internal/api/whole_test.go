@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +272,8 @@ func TestManagementCalls(t *testing.T) {
 		"/v1/events?name=a": "query.name", "/v1/events?ip=1.2.3": "query.ip", "/v1/blocks?state=gone": "query.state", "/v1/blocks?limit=501": "query.limit",
 		"/v1/events?cursor=zzz": "query.cursor", "/v1/stats/trend?tz=Mars/Base": "query.tz", "/v1/ips/localhost": "path.ip",
 		"/v1/explain": "query", "/v1/events?limit=1&limit=2": "query.limit", "/v1/events?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z": "query.to",
+		"/v1/stats/types?to=9999-12-31T23:59:59-23:59": "query.to", "/v1/stats/trend?from=9999-12-31T23:59:59Z": "query.from",
+		"/v1/blocks?from=0000-01-01T00:00:00Z": "query.from", "/v1/audit?to=9999-12-31T23:59:59Z": "query.to",
 	} {
 		var text string
 		h.want(t, 422, "GET", path, "", &text)
@@ -300,6 +303,13 @@ func TestManagementCalls(t *testing.T) {
 	if imported.Imported != 2 || len(imported.Rejected) != 1 || imported.Rejected[0].Index != 1 {
 		t.Errorf("imported: %+v", imported)
 	}
+	h.want(t, 200, "POST", "/v1/blocks/import", `{"blocks":[{"ip":"192.0.2.77","duration":2000000000}]}`, &imported)
+	if len(imported.Rejected) != 1 || !strings.HasPrefix(imported.Rejected[0].Message, "duration must be between") {
+		t.Errorf("a rejected entry does not say why: %+v", imported)
+	}
+	// JSON knows no such time; a block that had it could not be shown again.
+	h.want(t, 422, "PATCH", "/v1/blocks/"+b.ID, `{"until":"9999-12-31T23:59:59-23:59"}`, nil)
+	h.want(t, 200, "GET", "/v1/blocks", "", nil)
 	var lifted Lifted
 	h.want(t, 200, "POST", "/v1/blocks/lift", `{"verdict":"resolved","filter":{"source":"import","reviewed":true},"dry_run":true}`, &lifted)
 	if lifted.Lifted != 0 {
@@ -342,6 +352,34 @@ func TestManagementCalls(t *testing.T) {
 	h.want(t, 204, "DELETE", "/v1/keys/app", "", nil)
 	h.want(t, 401, "POST", "/v1/check", `{"ip":null}`, nil, "Authorization", "Bearer "+key.Token)
 	h.want(t, 422, "POST", "/v1/keys", `{"name":"app","scopes":["everything"]}`, nil)
+}
+
+// TestDocumentedStatuses: what is answered is what the document says.
+func TestDocumentedStatuses(t *testing.T) {
+	h := newWhole(t)
+	paths := h.huma.OpenAPI().Paths
+	for _, tt := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/denied", 403},
+		{"POST", "/v1/csp-report", 204},
+		{"GET", "/v1/sessions/revocations?after=x", 422},
+		{"GET", "/v1/stream?colour=red", 422},
+	} {
+		h.want(t, tt.status, tt.method, tt.path, "", nil)
+		path, _, _ := strings.Cut(tt.path, "?")
+		op := paths[path].Get
+		if tt.method == "POST" {
+			op = paths[path].Post
+		}
+		if op.Responses[strconv.Itoa(tt.status)] == nil {
+			t.Errorf("%s %s: %d is not documented", tt.method, path, tt.status)
+		}
+		if tt.status != 422 && op.Responses["200"] != nil {
+			t.Errorf("%s %s: 200 is documented", tt.method, path)
+		}
+	}
 }
 
 // TestKeyPrefixes: a key bound to prefixes is refused from elsewhere.
