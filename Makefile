@@ -4,6 +4,7 @@
 # make lint    formatting and static analysis
 # make bench   the table of speed and memory
 # make fuzz    every fuzz target for FUZZTIME seconds
+# make real    WordPress, phpMyAdmin, Django, nginx, Caddy and HAProxy with Warder; installs what is missing
 # make soak    the long loops: kill -9 under load, floods, an hour at most
 # make build   bin/warder
 
@@ -24,7 +25,7 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 # by make soak also app, which takes a minute.
 RACY := $(addsuffix /...,$(addprefix ./internal/,alert api challenge counter feed guard operator policy prefix store))
 
-.PHONY: build run demo web test test-web race fuzz bench soak lint fmt clean
+.PHONY: build run demo web test test-web race fuzz bench real soak lint fmt clean
 
 build: web
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/warder ./cmd/warder
@@ -72,7 +73,12 @@ fuzz:
 bench:
 	scripts/bench
 
-soak:
+# make test runs these, too, where the programs are there.
+real:
+	scripts/need proxies products
+	$(GO) test -count=1 -v -timeout 10m -run TestReal ./internal/app
+
+soak: real
 	WARDER_SOAK=1 $(GO) test -count=1 -v -timeout 60m ./internal/acceptance
 	$(GO) test -tags soak -run Soak -timeout 60m ./...
 	$(GO) test -race -timeout 30m ./internal/app

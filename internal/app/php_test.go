@@ -40,59 +40,13 @@ if ($path === '/login' && $_SERVER['REQUEST_METHOD'] === 'POST') {
 // TestRealPHP runs the page about PHP behind nginx: real nginx twice, the gate
 // in between, real php-fpm.
 func TestRealPHP(t *testing.T) {
-	nginx := program(t, "nginx")
-	var fpm string
-	for _, name := range []string{"php-fpm", "php-fpm8.2", "php-fpm8.3", "php-fpm8.4"} {
-		if path := "/usr/sbin/" + name; fpm == "" && exists(path) {
-			fpm = path
-		}
-	}
-	if fpm == "" {
-		t.Skip("php-fpm is not installed: apt-get install php-fpm")
-	}
 	dir := t.TempDir()
 	root := filepath.Join(dir, "html")
-	sessions := filepath.Join(dir, "sessions")
-	for _, d := range []string{root, sessions} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
 	}
 	putFile(t, filepath.Join(root, "index.php"), phpApplication)
-
-	inner, outer, phpPort := freePort(t), freePort(t), freePort(t)
-	w := start(t, filepath.Join(dir, "data"), func(c *config.Config) {
-		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-		c.ProtectLoopback = false // clients of this test live there
-		c.Sites = []config.Site{{
-			Name: "www", Listen: "127.0.0.1:0", Upstream: "http://127.0.0.1:" + inner, Profile: "generic-form",
-			SessionCookies: []string{"PHPSESSID"}, Timeout: time.Minute,
-		}}
-	})
-
-	pool := fmt.Sprintf("[global]\nerror_log = /proc/self/fd/2\ndaemonize = no\n[www]\nlisten = 127.0.0.1:%s\npm = static\npm.max_children = 4\n"+
-		"php_admin_value[session.save_path] = %s\nphp_admin_value[upload_max_filesize] = 64M\nphp_admin_value[post_max_size] = 64M\n", phpPort, sessions)
-	args := []string{"-F", "-n", "-y", filepath.Join(dir, "fpm.conf")}
-	if os.Getuid() == 0 {
-		pool += "user = root\ngroup = root\n"
-		args = append(args, "-R")
-	}
-	putFile(t, filepath.Join(dir, "fpm.conf"), pool)
-	launch(t, phpPort, fpm, args...)
-
-	conf := substitute(t, snippet(t, "php-nginx.md", "nginx"), "listen 80;", "listen 127.0.0.1:"+outer+";",
-		"http://127.0.0.1:8080", "http://"+w.app.SiteAddr("www"), "listen 127.0.0.1:8081;", "listen 127.0.0.1:"+inner+";",
-		"/var/www/html", root, "unix:/run/php/php-fpm.sock", "127.0.0.1:"+phpPort, "include fastcgi_params;", "include /etc/nginx/fastcgi_params;")
-	whole := fmt.Sprintf("daemon off;\nmaster_process off;\nerror_log stderr;\npid %s/pid;\nevents {}\nhttp {\naccess_log off;\n", dir)
-	if os.Getuid() == 0 {
-		whole = "user root;\n" + whole
-	}
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		whole += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
-	}
-	path := filepath.Join(dir, "nginx.conf")
-	putFile(t, path, whole+conf+"}\n")
-	launch(t, outer, nginx, "-p", dir, "-c", path, "-e", "stderr")
+	outer := behindNginx(t, phpSite{dir: dir, root: root, profile: "generic-form", sessions: []string{"PHPSESSID"}}).port
 
 	checked := func() int {
 		b, err := os.ReadFile(filepath.Join(dir, "checked"))
@@ -144,6 +98,88 @@ func TestRealPHP(t *testing.T) {
 	if status, body, _ := ask(t, outer, good, "GET", "/home", "Cookie", cookie); body != "hello alice" {
 		t.Errorf("alice from elsewhere: %d %q", status, body)
 	}
+}
+
+// phpSite is a PHP application as docs/integrations/php-nginx.md runs it: real
+// nginx twice, the gate in between, real php-fpm.
+type phpSite struct {
+	dir, root string // a directory for what it writes, and its document root
+	profile   string
+	sessions  []string
+	settings  string // more lines of the pool
+	// extensions says that PHP reads the distribution's settings, which load them.
+	extensions bool
+}
+
+// runningPHP is a phpSite that runs.
+type runningPHP struct {
+	*server
+	port  string // of the outer nginx, where visitors come in
+	inner string // of the nginx behind the gate
+}
+
+// phpFPM finds php-fpm, or skips the test.
+func phpFPM(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"php-fpm", "php-fpm8.2", "php-fpm8.3", "php-fpm8.4"} {
+		if path := "/usr/sbin/" + name; exists(path) {
+			return path
+		}
+	}
+	t.Skip("php-fpm is not installed: apt-get install php-fpm")
+	return ""
+}
+
+func behindNginx(t *testing.T, s phpSite) runningPHP {
+	t.Helper()
+	nginx, fpm := program(t, "nginx"), phpFPM(t)
+	sessions := filepath.Join(s.dir, "sessions")
+	if err := os.Mkdir(sessions, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	inner, outer, phpPort := freePort(t), freePort(t), freePort(t)
+	w := start(t, filepath.Join(s.dir, "data"), func(c *config.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.ProtectLoopback = false // clients of this test live there
+		c.Sites = []config.Site{{
+			Name: "www", Listen: "127.0.0.1:0", Upstream: "http://127.0.0.1:" + inner, Profile: s.profile,
+			SessionCookies: s.sessions, Timeout: time.Minute,
+		}}
+	})
+
+	pool := fmt.Sprintf("[global]\nerror_log = /proc/self/fd/2\ndaemonize = no\n[www]\nlisten = 127.0.0.1:%s\npm = static\npm.max_children = 4\n"+
+		"php_admin_value[session.save_path] = %s\nphp_admin_value[upload_max_filesize] = 64M\nphp_admin_value[post_max_size] = 64M\n%s", phpPort, sessions, s.settings)
+	args := []string{"-F", "-y", filepath.Join(s.dir, "fpm.conf")}
+	if !s.extensions {
+		args = append(args, "-n")
+	}
+	if os.Getuid() == 0 {
+		pool += "user = root\ngroup = root\n"
+		args = append(args, "-R")
+	}
+	putFile(t, filepath.Join(s.dir, "fpm.conf"), pool)
+	launch(t, phpPort, fpm, args...)
+
+	conf := substitute(t, snippet(t, "php-nginx.md", "nginx"), "listen 80;", "listen 127.0.0.1:"+outer+";",
+		"http://127.0.0.1:8080", "http://"+w.app.SiteAddr("www"), "listen 127.0.0.1:8081;", "listen 127.0.0.1:"+inner+";",
+		"/var/www/html", s.root, "unix:/run/php/php-fpm.sock", "127.0.0.1:"+phpPort, "include fastcgi_params;", "include /etc/nginx/fastcgi_params;")
+	path := filepath.Join(s.dir, "nginx.conf")
+	putFile(t, path, nginxAround(s.dir, conf))
+	launch(t, outer, nginx, "-p", s.dir, "-c", path, "-e", "stderr")
+	return runningPHP{w, outer, inner}
+}
+
+// nginxAround puts what a whole configuration of nginx needs around a piece of
+// documentation, for any user and without traces outside of dir.
+func nginxAround(dir, conf string) string {
+	whole := fmt.Sprintf("daemon off;\nmaster_process off;\nerror_log stderr;\npid %s/pid;\nevents {}\nhttp {\naccess_log off;\n", dir)
+	if os.Getuid() == 0 {
+		whole = "user root;\n" + whole
+	}
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		whole += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
+	}
+	return whole + conf + "}\n"
 }
 
 func exists(path string) bool {

@@ -187,12 +187,8 @@ func TestRealProxies(t *testing.T) {
 			bin, dir := program(t, "nginx"), t.TempDir()
 			conf := substitute(t, snippet(t, "nginx.md", "nginx"),
 				"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "listen 80;", "listen 127.0.0.1:"+port+";")
-			whole := fmt.Sprintf("daemon off;\nmaster_process off;\nerror_log stderr;\npid %s/pid;\nevents {}\nhttp {\naccess_log off;\n", dir)
-			for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-				whole += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
-			}
 			path := filepath.Join(dir, "nginx.conf")
-			putFile(t, path, whole+conf+"}\n")
+			putFile(t, path, nginxAround(dir, conf))
 			launch(t, port, bin, "-p", dir, "-c", path, "-e", "stderr")
 		}},
 		{"caddy", func(t *testing.T, warder, application, port string) {

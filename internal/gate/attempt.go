@@ -269,6 +269,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 			return err // the application broke off: no outcome
 		}
 		look.body, look.sealed = readable(res.Header["Content-Encoding"], body)
+		look.cut = len(body) == maxLook || len(look.body) == maxLook
 		if look.sealed {
 			s.log.WarnContext(res.Request.Context(), "the application compresses answers to sign-ins though it was asked not to, its outcomes cannot be read",
 				"encoding", text(res.Header.Get("Content-Encoding"), 64))

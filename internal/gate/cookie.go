@@ -149,8 +149,11 @@ func (s *Site) visitor(v *visitor, h http.Header) {
 			}
 			return true
 		}
-		value = strings.Trim(value, `"`)
-		if value == "" || !s.isSession(name) {
+		if !s.isSession(name) {
+			return true
+		}
+		value = s.sessionValue(value)
+		if value == "" {
 			return true
 		}
 		id := s.keys.sessionID(s.name, value)
@@ -176,14 +179,48 @@ func expired(c *http.Cookie) bool {
 	return c.Value == "" || c.MaxAge < 0 || !c.Expires.IsZero() && c.Expires.Before(time.Now())
 }
 
-// opened returns the session that a response opens, "" if none.
-func (s *Site) opened(list []*http.Cookie) string {
-	for _, c := range list {
-		if !expired(c) && s.isSession(c.Name) {
-			return s.keys.sessionID(s.name, strings.Trim(c.Value, `"`))
-		}
+// sessionValue is the part of a cookie's value that names a session, "" if
+// none does.
+func (s *Site) sessionValue(value string) string {
+	value = strings.Trim(value, `"`)
+	if s.profile.SessionFields == 0 {
+		return value
 	}
-	return ""
+	plain := value
+	if strings.IndexByte(value, '%') >= 0 {
+		plain = bar.Replace(value)
+	}
+	end := 0
+	for range s.profile.SessionFields {
+		i := strings.IndexByte(plain[end:], '|')
+		if i < 0 {
+			return ""
+		}
+		end += i + 1
+	}
+	return plain[:end]
+}
+
+var bar = strings.NewReplacer("%7C", "|", "%7c", "|")
+
+// opened returns the session that a response opens, "" if none. Of a cookie
+// that is set twice the last one counts, as in browsers.
+func (s *Site) opened(list []*http.Cookie) (session string) {
+	first := ""
+	for _, c := range list {
+		if first != "" && c.Name != first || !s.isSession(c.Name) {
+			continue
+		}
+		value := s.sessionValue(c.Value)
+		if expired(c) || value == "" {
+			if c.Name == first {
+				session = ""
+			}
+			continue
+		}
+		first, session = c.Name, s.keys.sessionID(s.name, value)
+	}
+	return session
 }
 
 // expire tells the browser to forget the sessions that have ended.

@@ -43,6 +43,8 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.detail }
 
+var errLarge = &statusError{http.StatusRequestEntityTooLarge, "The form is too large."}
+
 // fields collects values by name, as a form, a query or a JSON object hold them.
 type fields map[string][]string
 
@@ -55,17 +57,25 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 		c, err = basicOf(r)
 		return endpoints[0], c, err
 	}
-	body, err := readForm(w, r, hold)
-	if err != nil {
-		return nil, c, err
-	}
-	sent, err := formFields(r.Header.Get("Content-Type"), body)
-	if err != nil {
-		return nil, c, err
-	}
 	query := fields(parseForm(r.URL.RawQuery))
+	body, err := readForm(w, r, hold)
+	if errors.Is(err, errLarge) && optional(endpoints, query) && screen(w, r, endpoints) {
+		return nil, c, nil
+	}
+	if err != nil {
+		return nil, c, err
+	}
+	var sent fields
+	if endpoints[0].Format == formatRPC && len(body) > 0 {
+		sent, err = rpcFields(body)
+	} else {
+		sent, err = formFields(r.Header.Get("Content-Type"), body)
+	}
+	if err != nil {
+		return nil, c, err
+	}
 	for _, candidate := range endpoints {
-		if len(candidate.When) == 0 || has(sent, candidate.When) || has(query, candidate.When) {
+		if candidate.wants(sent, query) {
 			e = candidate
 			break
 		}
@@ -84,15 +94,55 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 	return e, c, nil
 }
 
-// has reports whether any of the names is there, in PHP's reading of names,
-// which is the most generous one.
-func has(f fields, names []string) bool {
-	for name := range f {
-		if slices.Contains(names, name) || slices.Contains(names, phpName(name)) {
-			return true
+// wants reports whether a request with these fields is for the endpoint.
+func (e *Endpoint) wants(sent, query fields) bool {
+	if len(e.When) == 0 {
+		return true
+	}
+	if e.Kind == Open {
+		some := false
+		for _, f := range []fields{sent, query} {
+			for name, values := range f {
+				for _, v := range values {
+					named, fits := false, false
+					for _, when := range e.When {
+						n, glob := is(when, name, v)
+						named, fits = named || n, fits || n && glob
+					}
+					if named && !fits {
+						return false
+					}
+					some = some || fits
+				}
+			}
+		}
+		return some
+	}
+	return has(sent, e.When) || has(query, e.When)
+}
+
+// has reports whether any of the fields is there, in PHP's reading of names,
+// which is the most generous one. What is named as name=value must have that
+// value.
+func has(f fields, when []string) bool {
+	for name, values := range f {
+		for _, w := range when {
+			if named, _ := is(w, name, ""); named && (strings.IndexByte(w, '=') < 0 ||
+				slices.ContainsFunc(values, func(v string) bool { _, ok := is(w, name, v); return ok })) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// is compares one field with one of When: its name, and its value.
+func is(when, name, value string) (named, fits bool) {
+	want, pattern, valued := strings.Cut(when, "=")
+	if name != want && phpName(name) != want {
+		return false, false
+	}
+	return true, !valued || glob(pattern, value)
 }
 
 var phpNames = strings.NewReplacer(" ", "_", ".", "_", "[", "_")
@@ -183,7 +233,7 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 		return nil, &statusError{http.StatusUnsupportedMediaType, "A form must not be compressed."}
 	}
 	if r.ContentLength > maxForm {
-		return nil, &statusError{http.StatusRequestEntityTooLarge, "The form is too large."}
+		return nil, errLarge
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(formTime)) // tests without a connection have none
@@ -206,7 +256,8 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 	case err != nil:
 		return nil, &statusError{http.StatusBadRequest, "The form did not arrive."}
 	case len(body) > maxForm:
-		return nil, &statusError{http.StatusRequestEntityTooLarge, "The form is too large."}
+		r.Body = &rejoined{Reader: io.MultiReader(bytes.NewReader(body), r.Body), Closer: r.Body}
+		return nil, errLarge
 	}
 	_ = r.Body.Close()
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil

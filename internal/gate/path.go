@@ -219,7 +219,7 @@ func (p *Profile) at(ep *Endpoint, escaped string) []*Endpoint {
 	path := read(escaped).paths[0]
 	for i := range p.Endpoints {
 		other := &p.Endpoints[i]
-		if other != ep && other.Kind != AdminArea && other.Kind != SignOut && slices.ContainsFunc(other.patterns, func(pat pattern) bool { return pat.match(path) }) {
+		if other != ep && other.Kind != AdminArea && (other.Kind != SignOut || len(other.When) > 0) && slices.ContainsFunc(other.patterns, func(pat pattern) bool { return pat.match(path) }) {
 			list = append(list, other)
 		}
 	}

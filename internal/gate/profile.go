@@ -26,10 +26,16 @@ type Profile struct {
 	About string `yaml:"about"`
 	// Unverified says that nobody has run this profile against the product.
 	Unverified bool `yaml:"unverified,omitempty"`
+	// Verified are the products that it was run against, with their versions.
+	Verified string `yaml:"verified,omitempty"`
 	// Sessions are the names of the cookies that hold a session; a star at the
 	// end stands for any ending.
-	Sessions  []string   `yaml:"sessions"`
-	Endpoints []Endpoint `yaml:"endpoints"`
+	Sessions []string `yaml:"sessions"`
+	// SessionFields is for applications that write one session into several
+	// cookies which end differently: the first so many fields of a value, which
+	// bars separate, name the session, and a value with fewer is none.
+	SessionFields int        `yaml:"session_fields,omitempty"`
+	Endpoints     []Endpoint `yaml:"endpoints"`
 	// Tests are exchanges with what is to be read from them.
 	Tests []ProfileTest `yaml:"tests,omitempty"`
 }
@@ -47,9 +53,10 @@ const (
 	SignOut       EndpointKind = "sign_out"
 	AdminArea     EndpointKind = "admin_area" // pages for administrators only
 	Basic         EndpointKind = "basic"      // HTTP Basic authentication
+	Open          EndpointKind = "open"       // nothing is checked, whatever stands below it in the profile
 )
 
-var endpointKinds = [...]EndpointKind{SignIn, SecondFactor, ResetRequest, PasswordReset, SignUp, SignOut, AdminArea, Basic}
+var endpointKinds = [...]EndpointKind{SignIn, SecondFactor, ResetRequest, PasswordReset, SignUp, SignOut, AdminArea, Basic, Open}
 
 // guesses reports whether somebody can guess at a secret there, so that a slot
 // is reserved before the application sees the request.
@@ -68,19 +75,27 @@ type Endpoint struct {
 	// Paths are exact, or end in /* for everything below, or begin in * for
 	// any path before.
 	Paths []string `yaml:"paths"`
-	// When are names of fields of which one must be there; without one of them a
-	// request is for the next endpoint at its path, or for none. For paths that
-	// serve more than this.
+	// When are names of fields of which one must be there, or names and values
+	// such as action=logout, with * for any text; without one of them a request
+	// is for the next endpoint at its path, or for none. For paths that serve
+	// more than this. Of kind open all values that are sent must be named.
 	When []string `yaml:"when,omitempty"`
+	// Format says that a body must be of one format, whatever its type claims:
+	// xmlrpc, a call of XML-RPC in UTF-8, with the fields methodName and
+	// params.0, params.1 and so on for parameters that are plain values.
+	Format string `yaml:"format,omitempty"`
 	// Account and Password are names of fields, the first that is there counts:
 	// of a form, of a query, or of a JSON object, where dots lead into objects.
 	Account  []string `yaml:"account,omitempty"`
 	Password []string `yaml:"password,omitempty"`
-	// Failure and Success are looked at in this order; one condition that holds
-	// is enough. A response that nothing describes is a failure, or no outcome
-	// at all (error) if its status says that nothing was checked.
-	Failure []Condition `yaml:"failure,omitempty"`
-	Success []Condition `yaml:"success,omitempty"`
+	// Failure, Success and Unchecked are looked at in this order; one condition
+	// that holds is enough. Unchecked is for answers that say nothing of the
+	// secret, such as a form that expired: no outcome at all (error). So is a
+	// response that nothing describes if its status says that nothing was
+	// checked; any other is a failure.
+	Failure   []Condition `yaml:"failure,omitempty"`
+	Success   []Condition `yaml:"success,omitempty"`
+	Unchecked []Condition `yaml:"unchecked,omitempty"`
 
 	patterns []pattern
 	bodies   bool // a condition looks at the body
@@ -95,7 +110,7 @@ type Condition struct {
 	Session     *bool    `yaml:"session,omitempty"`      // a session cookie is set
 	Cookie      string   `yaml:"cookie,omitempty"`       // this cookie is set
 	Body        []string `yaml:"body,omitempty"`         // one of these stands in its first 64 KiB
-	NotBody     []string `yaml:"not_body,omitempty"`     // none of these does
+	NotBody     []string `yaml:"not_body,omitempty"`     // none of these does, and the body is not longer
 	Reason      string   `yaml:"reason,omitempty"`       // of a failure, such as unknown_account
 }
 
@@ -175,6 +190,12 @@ func (p *Profile) compile() error {
 			f.Add(fmt.Sprintf("sessions[%d]", i), "must be the name of a cookie")
 		}
 	}
+	if p.SessionFields < 0 || p.SessionFields > 16 {
+		f.Add("session_fields", "must be from 0 to 16, is %d", p.SessionFields)
+	}
+	if p.Unverified && p.Verified != "" {
+		f.Add("verified", "contradicts unverified")
+	}
 	if len(p.Endpoints) == 0 {
 		f.Add("endpoints", "must name at least one endpoint")
 	}
@@ -197,6 +218,17 @@ func (e *Endpoint) compile(at string, f *warder.Faults) {
 	if len(e.Paths) == 0 {
 		f.Add(at+".paths", "must name at least one path")
 	}
+	if e.Format != "" && e.Format != formatRPC {
+		f.Add(at+".format", "must be %s or absent, is %q", formatRPC, clip(e.Format, 64))
+	}
+	for i, s := range e.When {
+		if name, _, _ := strings.Cut(s, "="); name == "" {
+			f.Add(fmt.Sprintf("%s.when[%d]", at, i), "must be the name of a field, or name=value")
+		}
+	}
+	if e.Kind == Open && len(e.When) == 0 {
+		f.Add(at+".when", "is required, or nothing below would ever be looked at")
+	}
 	e.patterns = nil
 	for i, s := range e.Paths {
 		pat := newPattern(s)
@@ -208,7 +240,7 @@ func (e *Endpoint) compile(at string, f *warder.Faults) {
 	for _, list := range []struct {
 		name       string
 		conditions []Condition
-	}{{"failure", e.Failure}, {"success", e.Success}} {
+	}{{"failure", e.Failure}, {"success", e.Success}, {"unchecked", e.Unchecked}} {
 		for i := range list.conditions {
 			c := &list.conditions[i]
 			where := fmt.Sprintf("%s.%s[%d]", at, list.name, i)
@@ -259,6 +291,7 @@ type response struct {
 	session  bool
 	body     []byte
 	sealed   bool // the body cannot be read: nothing that is said of it holds
+	cut      bool // the body goes on
 }
 
 func (c *Condition) holds(r *response) bool {
@@ -281,6 +314,9 @@ func (c *Condition) holds(r *response) bool {
 		return false
 	}
 	contains := func(s string) bool { return bytes.Contains(r.body, []byte(s)) }
+	if len(c.NotBody) > 0 && r.cut {
+		return false // what the rest says is not known
+	}
 	return (len(c.Body) == 0 || slices.ContainsFunc(c.Body, contains)) && !slices.ContainsFunc(c.NotBody, contains)
 }
 
@@ -294,6 +330,11 @@ func (e *Endpoint) outcome(r *response) (o warder.Outcome, reason string) {
 	for i := range e.Success {
 		if e.Success[i].holds(r) {
 			return warder.Success, ""
+		}
+	}
+	for i := range e.Unchecked {
+		if e.Unchecked[i].holds(r) {
+			return warder.OutcomeError, ""
 		}
 	}
 	switch r.status {

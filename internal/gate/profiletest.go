@@ -31,7 +31,7 @@ type ProfileTest struct {
 // warder.Faults, one for each that is read otherwise.
 func (p *Profile) Test() error {
 	var f warder.Faults
-	site := &Site{name: p.Name, sessions: p.Sessions, keys: newKeys(make([]byte, 32))}
+	site := &Site{name: p.Name, profile: p, sessions: p.Sessions, keys: newKeys(make([]byte, 32))}
 	for i := range p.Tests {
 		tt := &p.Tests[i]
 		at := fmt.Sprintf("tests[%d]", i)
@@ -78,7 +78,7 @@ func (p *Profile) read(s *Site, r *http.Request, tt *ProfileTest) (got ProfileTe
 		return got, "", nil
 	}
 	c := credentials{}
-	if ep.Kind != AdminArea && ep.Kind != SignOut {
+	if ep.Kind != AdminArea && (ep.Kind != SignOut || len(ep.When) > 0) {
 		if ep, c, err = claimsOf(httptest.NewRecorder(), r, p.at(ep, r.URL.EscapedPath()), unlimited); err != nil || ep == nil {
 			return got, "", err
 		}

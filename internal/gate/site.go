@@ -314,7 +314,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case endpoint == nil:
 		s.pass(w, r, x)
 		return
-	case endpoint.Kind == AdminArea || endpoint.Kind == SignOut:
+	case endpoint.Kind == AdminArea || endpoint.Kind == SignOut && len(endpoint.When) == 0:
 	case !s.claim(w, r, x):
 		return
 	}
@@ -322,7 +322,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.figures.matches[x.endpoint.ordinal].Add(1)
 	}
 	switch {
-	case x.endpoint == nil || x.endpoint.Kind == AdminArea || x.endpoint.Kind == SignOut:
+	case x.endpoint == nil || x.endpoint.Kind == AdminArea || x.endpoint.Kind == SignOut || x.endpoint.Kind == Open:
 		s.pass(w, r, x)
 	case x.endpoint.Kind == ResetRequest:
 		s.request(w, r, x)
@@ -441,6 +441,10 @@ func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
 		s.refuse(w, r, &refusal.decision)
+		return
+	}
+	if errors.Is(err, errScreened) {
+		writeProblem(w, r, errScreened.status, errScreened.detail)
 		return
 	}
 	if r.Context().Err() != nil && (x == nil || !x.attempted) {

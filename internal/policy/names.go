@@ -166,8 +166,17 @@ var (
 //
 // A password reset is as good as a sign-in, and so is SMPP_BIND_SUCCESS: a bind
 // is a sign-in with a password, it opens a session and its failures are counted
-// with those of sign-ins. The returned slice must not be changed.
+// with those of sign-ins. A success that names no account takes nothing out:
+// it may be another person's. The returned slice must not be changed.
 func (p *Policy) Takes(e *warder.Event, mfaDemanded bool) (classes []string, completed bool) {
+	classes, completed = takes(e, mfaDemanded)
+	if e.Account == "" {
+		classes = nil
+	}
+	return classes, completed
+}
+
+func takes(e *warder.Event, mfaDemanded bool) (classes []string, completed bool) {
 	switch {
 	case e.Name == warder.MFASuccess && mfaDemanded:
 		return takesBoth, true

@@ -118,9 +118,13 @@ func TestTakes(t *testing.T) {
 		{"CHALLENGE_SUCCESS", false, nil, false},
 		{"LOGIN_SUCCESS", false, nil, false},
 	} {
-		classes, completed := p.Takes(&warder.Event{Name: tt.name}, tt.demanded)
+		classes, completed := p.Takes(&warder.Event{Name: tt.name, Account: "alice"}, tt.demanded)
 		if !slices.Equal(classes, tt.classes) || completed != tt.completed {
 			t.Errorf("%s, demanded %v: got %q, %v", tt.name, tt.demanded, classes, completed)
+		}
+		// Whose success it is, is not known, so that nobody's failures go with it.
+		if classes, completed := p.Takes(&warder.Event{Name: tt.name}, tt.demanded); len(classes) > 0 || completed != tt.completed {
+			t.Errorf("%s without an account: got %q, %v", tt.name, classes, completed)
 		}
 	}
 }

@@ -1,0 +1,104 @@
+package gate
+
+import (
+	"mime"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// An application may take its uploads at the path of its sign-in, as phpMyAdmin
+// does. What is larger than a form can be is not kept in memory: it passes, and
+// on its way it must not hold the names of the fields that would make it a
+// sign-in. The piece that completes such a name never leaves the gate, so that
+// no credentials in it can be checked.
+
+// optional reports whether a request to the endpoints may be for none of them,
+// as far as its query says.
+func optional(endpoints []*Endpoint, query fields) bool {
+	return !slices.ContainsFunc(endpoints, func(e *Endpoint) bool {
+		return len(e.When) == 0 || e.Format != "" || e.Kind.guesses() && has(query, e.When)
+	})
+}
+
+// plainBoundary is a type that everybody finds the same boundary in.
+var plainBoundary = regexp.MustCompile(`^multipart/form-data; ?boundary="?[0-9A-Za-z'_.+/=-]{1,70}"?$`)
+
+// screen lets the body of an upload pass under observation; ok is false if it
+// is no upload.
+func screen(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint) (ok bool) {
+	types := r.Header["Content-Type"]
+	if len(types) != 1 || !plainBoundary.MatchString(types[0]) {
+		return false
+	}
+	if _, _, err := mime.ParseMediaType(types[0]); err != nil {
+		return false
+	}
+	var names []string
+	for _, e := range endpoints {
+		if !e.Kind.guesses() && e.Kind != ResetRequest {
+			continue
+		}
+		for _, when := range e.When {
+			name, _, _ := strings.Cut(when, "=")
+			names = append(names, name)
+		}
+	}
+	r.Body = &screened{readCloser: r.Body, find: fieldPattern(names), keep: longest(names)}
+	return true
+}
+
+// fieldPattern finds names of fields however PHP spells them. Names in another
+// encoding than the body's are found by the star of their parameter.
+func fieldPattern(names []string) *regexp.Regexp {
+	alternatives := []string{`;\s*name\*`}
+	for _, name := range names {
+		alternatives = append(alternatives, strings.ReplaceAll(regexp.QuoteMeta(name), "_", `[_ .\[]`))
+	}
+	return regexp.MustCompile(`(?i)(?:` + strings.Join(alternatives, "|") + `)`)
+}
+
+func longest(names []string) int {
+	n := 64 // ; name*, with space
+	for _, name := range names {
+		n = max(n, len(name))
+	}
+	return n
+}
+
+// screened is a body that ends in an error where a pattern is found.
+type screened struct {
+	readCloser
+	find  *regexp.Regexp
+	keep  int // bytes that a find may be long
+	buf   []byte
+	ready int // bytes of buf that may leave
+	err   error
+}
+
+func (s *screened) Read(p []byte) (int, error) {
+	for s.ready == 0 && s.err == nil {
+		have := len(s.buf)
+		s.buf = slices.Grow(s.buf, 32<<10)
+		n, err := s.readCloser.Read(s.buf[have : have+32<<10])
+		s.buf, s.err = s.buf[:have+n], err
+		if s.find.Match(s.buf) {
+			s.buf, s.err = nil, errScreened
+			return 0, s.err
+		}
+		if s.ready = len(s.buf) - s.keep; s.err != nil {
+			s.ready = len(s.buf)
+		}
+		s.ready = max(s.ready, 0)
+	}
+	if s.ready == 0 {
+		return 0, s.err
+	}
+	n := copy(p, s.buf[:s.ready])
+	s.ready -= n
+	s.buf = append(s.buf[:0], s.buf[n:]...)
+	return n, nil
+}
+
+var errScreened = &statusError{http.StatusRequestEntityTooLarge, "A form with credentials is too large."}
