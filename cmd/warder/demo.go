@@ -144,6 +144,7 @@ func (c *demoCmd) config(data string) (*config.Config, error) {
 // furnish sets the dashboard up, tells where everything is, and lets the world
 // in until ctx ends.
 func (c *demoCmd) furnish(ctx context.Context, e *env, in *instance, a *app.App, cfg *config.Config, world *demo.World) error {
+	_, _ = fmt.Fprintln(e.err, "\nThe demo is being furnished, which takes some seconds ...")
 	password := newPassphrase()
 	gate, err := c.prepare(ctx, in, a, world, password)
 	if err != nil {

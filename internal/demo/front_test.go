@@ -168,7 +168,7 @@ func TestPortsAreTaken(t *testing.T) {
 func TestHistory(t *testing.T) {
 	now := time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)
 	events := newPopulation().history(now, 1)
-	if len(events) < 1000 || len(events) > 5000 {
+	if len(events) < 5000 || len(events) > 20000 {
 		t.Errorf("%d events", len(events))
 	}
 	days := map[string]int{}

@@ -36,18 +36,22 @@ func (p *population) history(now time.Time, seed uint64) []warder.Event {
 	everybody := slices.Concat(p.home, p.office, p.admins)
 	for d := historyDays; d >= 0; d-- {
 		day := midnight.AddDate(0, 0, -d)
-		busy := 34
+		busy := 130
 		if w := day.Weekday(); w == time.Saturday || w == time.Sunday {
-			busy = 14
+			busy = 50
 		}
-		for range busy + r.IntN(12) {
+		for range busy + r.IntN(40) {
 			one := &everybody[r.IntN(len(everybody))]
 			at := day.Add(7*time.Hour + time.Duration(r.IntN(12*3600))*time.Second)
 			stem, path := "USER", "/login"
 			if one.realm == Admin {
 				stem, path = "ADMIN", "/admin/login"
 			}
-			if r.IntN(6) == 0 {
+			mistakes := 8 // one in so many
+			if one.addr == officeAddr {
+				mistakes = 40 // colleagues have a password manager
+			}
+			if r.IntN(mistakes) == 0 {
 				e := event(one, stem+"_LOGIN_FAILURE", path)
 				e.Reason = warder.WrongPassword
 				add(at.Add(-20*time.Second), e)
@@ -61,24 +65,29 @@ func (p *population) history(now time.Time, seed uint64) []warder.Event {
 				add(at.Add(-2*time.Minute), event(one, "USER_PASSWORD_RESET_SUCCESS", "/reset"))
 			}
 		}
-		attacks := r.IntN(3)
+		attacks, most := r.IntN(3), 30
 		if d%9 == 4 {
-			attacks += 5 // a bad night
+			attacks, most = attacks+3, 90 // a bad night
 		}
 		for range attacks {
 			at := day.Add(time.Duration(r.IntN(24*3600)) * time.Second)
 			from := netip.AddrFrom4([4]byte{203, 0, 113, byte(70 + r.IntN(180))})
-			for i := range 4 + r.IntN(16) {
+			kind := r.IntN(4)
+			agent := programs[r.IntN(len(programs))]
+			for i := range 8 + r.IntN(most) {
 				e := warder.Event{
 					Name: "USER_LOGIN_FAILURE", IP: from, Account: homeNames[r.IntN(len(homeNames))], Realm: string(User),
-					UserAgent: programs[r.IntN(len(programs))], Path: "/login", Reason: warder.WrongPassword,
+					UserAgent: agent, Path: "/login", Reason: warder.WrongPassword,
 				}
-				switch r.IntN(8) {
+				switch kind {
 				case 0:
 					e.Account, e.Reason = fmt.Sprintf("user%d", r.IntN(1000)), "unknown_account"
 				case 1:
 					e.Name, e.Realm, e.Account, e.Path = "ADMIN_LOGIN_FAILURE", string(Admin), "root", "/admin/login"
 				case 2:
+					e.Account = homeNames[0]
+				}
+				if i > 12 && r.IntN(9) == 0 {
 					e.Name, e.Realm, e.Account, e.Path, e.Reason = warder.UnauthorizedAccess, string(Admin), "", "/admin/users", ""
 				}
 				add(at.Add(time.Duration(i*2)*time.Second), e)

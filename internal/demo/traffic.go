@@ -105,13 +105,26 @@ func (t *traffic) pause(ctx context.Context, n float64) bool {
 	}
 }
 
+// After a while everything is calmer, so that a demo that runs for a day does
+// not drown the thirty days before it.
+const (
+	calmAfter = 120
+	calmer    = 4
+)
+
 // run lives until ctx ends.
 func (t *traffic) run(ctx context.Context) error {
 	var g errgroup.Group
+	begun := time.Now()
 	loop := func(first, every float64, f func(context.Context)) {
 		g.Go(func() error {
-			for ok := t.pause(ctx, first); ok; ok = t.pause(ctx, every) {
+			for ok := t.pause(ctx, first); ok; {
 				f(ctx)
+				next := every
+				if time.Since(begun) > calmAfter*t.pace {
+					next *= calmer
+				}
+				ok = t.pause(ctx, next)
 			}
 			return nil
 		})
