@@ -40,6 +40,7 @@ func (a *App) openGate(cfg *config.Config, server *api.Server) error {
 		Keyed:     &a.live.keyed,
 		Untrusted: a.guard.NoteUntrustedForwarder,
 		Denied:    gate.Denied{Brand: cfg.Denied.Brand, Contact: cfg.Denied.Contact},
+		Pages:     a.pages,
 	})
 	if a.opts.Local || len(cfg.Sites) == 0 {
 		return nil

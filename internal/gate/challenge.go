@@ -17,7 +17,7 @@ const maxClearance = 1 << 10
 
 // own answers for the gate's own paths.
 func (s *Site) own(w http.ResponseWriter, r *http.Request, x *exchange) {
-	v := view{Denied: s.opts.Denied, ip: x.query.IP, secure: x.secure, crossed: x.crossing}
+	v := view{Denied: s.opts.Denied, home: "/", ip: x.query.IP, secure: x.secure, crossed: x.crossing}
 	if s.opts.Pages == nil && r.URL.Path == reserved+"denied" {
 		v.ServeHTTP(w, r)
 		return

@@ -62,6 +62,7 @@ type ForwardOptions struct {
 	// nil.
 	Untrusted func(netip.Addr)
 	Denied    Denied
+	Pages     *Pages // nil: there is no page with a challenge
 	Logger    *slog.Logger
 }
 
@@ -91,6 +92,10 @@ func NewForward(opts ForwardOptions) *Forward {
 // proxyApp is a trusted proxy without a key. It can neither pose challenges nor
 // ask for second factors, so that these are answered allow (SEMANTICS 30).
 var proxyApp = &guard.App{ID: "forward-auth", Name: "forward auth"}
+
+// posingApp is the same where its visitors can be sent to the page with the
+// challenge.
+var posingApp = &guard.App{ID: "forward-auth", Name: "forward auth", CanChallenge: true, StepsDown: true}
 
 // Faults of questions, each told in the log once a minute at most.
 const (
@@ -171,6 +176,12 @@ func (f *Forward) Serve(w http.ResponseWriter, r *http.Request, kind Kind) {
 	q := guard.Query{
 		IP: client.Addr, UserAgent: text(r.Header.Get("User-Agent"), warder.MaxUserAgent),
 		Method: o.method, Path: text(path, warder.MaxPath),
+	}
+	if f.opts.Pages != nil && f.opts.Pages.knows(o.host) {
+		if app == proxyApp && !f.opts.Pages.has(path) {
+			app = posingApp
+		}
+		q.Clearance = clearanceOf(r.Header)
 	}
 	d := f.opts.Checker.Check(app, &q)
 	figures.count(&d)
@@ -341,9 +352,17 @@ func (f *Forward) answer(w http.ResponseWriter, r *http.Request, kind Kind, d *w
 func (f *Forward) challenge(w http.ResponseWriter, r *http.Request, kind Kind, d *warder.Decision, o original) {
 	h := w.Header()
 	h[hAction] = []string{"challenge"}
-	status := http.StatusUnauthorized
-	if d.ChallengeURL != nil && (WantsPage(r.Header) || kind == Nginx) {
-		h.Set("Location", *d.ChallengeURL)
+	status, link := http.StatusUnauthorized, ""
+	if d.ChallengeURL != nil {
+		link = *d.ChallengeURL
+	}
+	if f.opts.Pages != nil {
+		if at := f.opts.Pages.at(o.host, ticket{Return: o.cameFrom(r), Posted: !safe(o.method)}); at != "" {
+			link = at
+		}
+	}
+	if link != "" && (WantsPage(r.Header) || kind == Nginx) {
+		h.Set("Location", link)
 		switch {
 		case kind == Nginx:
 		case o.method == http.MethodGet || o.method == http.MethodHead:
@@ -352,7 +371,37 @@ func (f *Forward) challenge(w http.ResponseWriter, r *http.Request, kind Kind, d
 			status = http.StatusSeeOther
 		}
 	}
-	writeProblem(w, r, status, d.Message)
+	writeChallenge(w, r, status, link)
+}
+
+// cameFrom is where the visitor should go on after a challenge: the page that
+// was asked for, or the one that a form was sent from.
+func (o *original) cameFrom(r *http.Request) string {
+	target := o.target
+	if !safe(o.method) {
+		target = ""
+		if u, err := url.Parse(r.Header.Get("Referer")); err == nil && strings.EqualFold(u.Host, o.host) {
+			target = u.RequestURI()
+		}
+	}
+	if !localPath(target) {
+		return "/"
+	}
+	return target
+}
+
+// clearanceOf is the clearance that a visitor's cookie holds.
+func clearanceOf(h http.Header) (clearance string) {
+	if len(h["Cookie"]) == 0 {
+		return ""
+	}
+	cookies(h, func(name, value string) bool {
+		if name == ClearanceCookie && len(value) <= maxClearance {
+			clearance = value
+		}
+		return clearance == ""
+	})
+	return clearance
 }
 
 // refuse answers a question that cannot be answered otherwise.

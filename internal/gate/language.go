@@ -2,7 +2,7 @@ package gate
 
 // challengeWords are what the challenge page says in one language.
 type challengeWords struct {
-	Lang, Title, Text, Posted, NoScript, Progress, Again, Go string
+	Lang, Title, Trouble, Text, Posted, NoScript, Progress, Again, Go, Home string
 
 	Working, Loading, Please, Checking, Done, Going, Back string // as it goes on
 	Refused, Network, Broken, Unreachable                 string // what went wrong
@@ -13,7 +13,7 @@ type challengeWords struct {
 func (w *challengeWords) scripted() map[string]string {
 	return map[string]string{
 		"working": w.Working, "loading": w.Loading, "please": w.Please, "checking": w.Checking, "done": w.Done, "going": w.Going,
-		"back": w.Back, "refused": w.Refused, "network": w.Network, "broken": w.Broken,
+		"back": w.Back, "trouble": w.Trouble, "refused": w.Refused, "network": w.Network, "broken": w.Broken,
 	}
 }
 
@@ -33,67 +33,67 @@ func speakChallenge(header string) *challengeWords {
 
 var challengeLanguages = []challengeWords{
 	{
-		Lang: "en", Title: "One moment, please",
-		Text:     "Before you sign in, your browser solves a small puzzle, so that programs which try passwords are slowed down. You need not do anything.",
+		Lang: "en", Title: "One moment, please", Trouble: "That did not work", Home: "To the start page",
+		Text:     "Before you go on, your browser solves a small puzzle, so that programs which try passwords are slowed down. You need not do anything.",
 		Posted:   "What you entered was not checked and not kept. Please enter it again afterwards.",
 		NoScript: "This check needs JavaScript. Please switch it on for this site and reload the page.",
-		Progress: "Progress of the check", Again: "Try again", Go: "Back to the sign-in",
+		Progress: "Progress of the check", Again: "Try again", Go: "Continue",
 		Working: "Your browser is at work. This takes a few seconds.", Loading: "The check is being loaded.",
 		Please: "Please answer the question above.", Checking: "The answer is being checked.",
-		Done: "Thank you, that was it", Going: "You are taken back to the sign-in.", Back: "You can go back and sign in now.",
-		Refused: "That did not work. Please try again.", Network: "The connection was lost. Please try again.",
+		Done: "Thank you, that was it", Going: "You are taken back.", Back: "You can go back now.",
+		Refused: "The answer was not accepted. Please try again.", Network: "The connection was lost. Please try again.",
 		Broken:      "The check cannot be done at the moment. Please try again in a minute.",
 		Unreachable: "Your browser cannot load the check. Please allow it if you use a content blocker, or try another network.",
-		Invalid:     "This link is not valid. Please start again on the sign-in page.",
-		Expired:     "This page was open for too long. Please start again on the sign-in page.",
+		Invalid:     "This link is not valid. Please go back to the page that you came from.",
+		Expired:     "This page was open for too long. Please go back to the page that you came from.",
 		Unknown:     "Your network address is not known here, so you cannot be checked. Please contact the people who run this site.",
 	},
 	{
-		Lang: "de", Title: "Einen Moment bitte",
-		Text:     "Vor der Anmeldung löst Ihr Browser eine kleine Aufgabe, damit Programme, die Passwörter durchprobieren, gebremst werden. Sie müssen nichts tun.",
+		Lang: "de", Title: "Einen Moment bitte", Trouble: "Das hat nicht geklappt", Home: "Zur Startseite",
+		Text:     "Bevor es weitergeht, löst Ihr Browser eine kleine Aufgabe, damit Programme, die Passwörter durchprobieren, gebremst werden. Sie müssen nichts tun.",
 		Posted:   "Ihre Eingaben wurden weder geprüft noch gespeichert. Bitte geben Sie sie danach noch einmal ein.",
 		NoScript: "Diese Prüfung braucht JavaScript. Bitte schalten Sie es für diese Seite ein und laden Sie sie neu.",
-		Progress: "Fortschritt der Prüfung", Again: "Noch einmal versuchen", Go: "Zurück zur Anmeldung",
+		Progress: "Fortschritt der Prüfung", Again: "Noch einmal versuchen", Go: "Weiter",
 		Working: "Ihr Browser arbeitet. Das dauert einige Sekunden.", Loading: "Die Prüfung wird geladen.",
 		Please: "Bitte beantworten Sie die Frage oben.", Checking: "Die Antwort wird geprüft.",
-		Done: "Danke, das war es", Going: "Sie kommen zurück zur Anmeldung.", Back: "Sie können jetzt zurückgehen und sich anmelden.",
-		Refused: "Das hat nicht geklappt. Bitte versuchen Sie es noch einmal.", Network: "Die Verbindung ist abgebrochen. Bitte versuchen Sie es noch einmal.",
+		Done: "Danke, das war es", Going: "Es geht gleich weiter.", Back: "Sie können jetzt zurückgehen.",
+		Refused: "Die Antwort wurde nicht angenommen. Bitte versuchen Sie es noch einmal.", Network: "Die Verbindung ist abgebrochen. Bitte versuchen Sie es noch einmal.",
 		Broken:      "Die Prüfung ist im Augenblick nicht möglich. Bitte versuchen Sie es in einer Minute noch einmal.",
 		Unreachable: "Ihr Browser kann die Prüfung nicht laden. Bitte erlauben Sie sie, falls Sie Inhalte blockieren, oder versuchen Sie es in einem anderen Netz.",
-		Invalid:     "Dieser Link ist ungültig. Bitte beginnen Sie noch einmal bei der Anmeldung.",
-		Expired:     "Diese Seite war zu lange offen. Bitte beginnen Sie noch einmal bei der Anmeldung.",
+		Invalid:     "Dieser Link ist ungültig. Bitte gehen Sie zu der Seite zurück, von der Sie kamen.",
+		Expired:     "Diese Seite war zu lange offen. Bitte gehen Sie zu der Seite zurück, von der Sie kamen.",
 		Unknown:     "Ihre Netzwerkadresse ist hier nicht bekannt, daher ist keine Prüfung möglich. Bitte wenden Sie sich an die Betreiber dieser Seite.",
 	},
 	{
-		Lang: "fr", Title: "Un instant, s’il vous plaît",
-		Text:     "Avant la connexion, votre navigateur résout un petit calcul qui freine les programmes essayant des mots de passe. Vous n’avez rien à faire.", //nolint:misspell // French
+		Lang: "fr", Title: "Un instant, s’il vous plaît", Trouble: "Cela n’a pas fonctionné", Home: "Vers la page d’accueil",
+		Text:     "Avant de continuer, votre navigateur résout un petit calcul qui freine les programmes essayant des mots de passe. Vous n’avez rien à faire.", //nolint:misspell // French
 		Posted:   "Votre saisie n’a été ni vérifiée ni conservée. Veuillez la refaire ensuite.",
 		NoScript: "Cette vérification a besoin de JavaScript. Veuillez l’activer pour ce site et recharger la page.",
-		Progress: "Avancement de la vérification", Again: "Réessayer", Go: "Retour à la connexion",
+		Progress: "Avancement de la vérification", Again: "Réessayer", Go: "Continuer",
 		Working: "Votre navigateur travaille. Cela prend quelques secondes.", Loading: "La vérification se charge.",
 		Please: "Veuillez répondre à la question ci-dessus.", Checking: "La réponse est en cours de vérification.",
-		Done: "Merci, c’est terminé", Going: "Vous revenez à la page de connexion.", Back: "Vous pouvez maintenant revenir en arrière et vous connecter.",
-		Refused: "Cela n’a pas fonctionné. Veuillez réessayer.", Network: "La connexion a été interrompue. Veuillez réessayer.",
+		Done: "Merci, c’est terminé", Going: "Vous allez revenir à la page.", Back: "Vous pouvez maintenant revenir en arrière.",
+		Refused: "La réponse n’a pas été acceptée. Veuillez réessayer.", Network: "La connexion a été interrompue. Veuillez réessayer.",
 		Broken:      "La vérification est impossible pour le moment. Veuillez réessayer dans une minute.",
 		Unreachable: "Votre navigateur ne peut pas charger la vérification. Veuillez l’autoriser si vous bloquez des contenus, ou essayer un autre réseau.",
-		Invalid:     "Ce lien n’est pas valable. Veuillez recommencer depuis la page de connexion.",
-		Expired:     "Cette page est restée ouverte trop longtemps. Veuillez recommencer depuis la page de connexion.",
+		Invalid:     "Ce lien n’est pas valable. Veuillez revenir à la page d’où vous venez.",
+		Expired:     "Cette page est restée ouverte trop longtemps. Veuillez revenir à la page d’où vous venez.",
 		Unknown:     "Votre adresse réseau n’est pas connue ici : aucune vérification n’est possible. Contactez les responsables de ce site.",
 	},
 	{
-		Lang: "es", Title: "Un momento, por favor", //nolint:misspell // Spanish
-		Text:     "Antes de iniciar sesión, su navegador resuelve un pequeño cálculo que frena a los programas que prueban contraseñas. No tiene que hacer nada.", //nolint:misspell // Spanish
+		Lang: "es", Title: "Un momento, por favor", Trouble: "No ha funcionado", Home: "A la página de inicio", //nolint:misspell // Spanish
+		Text:     "Antes de continuar, su navegador resuelve un pequeño cálculo que frena a los programas que prueban contraseñas. No tiene que hacer nada.", //nolint:misspell // Spanish
 		Posted:   "Lo que escribió no se comprobó ni se guardó. Escríbalo de nuevo después.",
 		NoScript: "Esta comprobación necesita JavaScript. Actívelo para este sitio y vuelva a cargar la página.",
-		Progress: "Avance de la comprobación", Again: "Intentar de nuevo", Go: "Volver al inicio de sesión",
+		Progress: "Avance de la comprobación", Again: "Intentar de nuevo", Go: "Continuar",
 		Working: "Su navegador está trabajando. Tarda unos segundos.", Loading: "La comprobación se está cargando.",
 		Please: "Responda a la pregunta de arriba.", Checking: "Se está comprobando la respuesta.",
-		Done: "Gracias, eso es todo", Going: "Vuelve al inicio de sesión.", Back: "Ya puede volver atrás e iniciar sesión.",
-		Refused: "No ha funcionado. Inténtelo de nuevo.", Network: "Se perdió la conexión. Inténtelo de nuevo.",
+		Done: "Gracias, eso es todo", Going: "Ahora vuelve a la página.", Back: "Ya puede volver atrás.",
+		Refused: "La respuesta no se aceptó. Inténtelo de nuevo.", Network: "Se perdió la conexión. Inténtelo de nuevo.",
 		Broken:      "La comprobación no es posible en este momento. Inténtelo de nuevo dentro de un minuto.", //nolint:misspell // Spanish
 		Unreachable: "Su navegador no puede cargar la comprobación. Permítala si usa un bloqueador de contenidos, o pruebe con otra red.",
-		Invalid:     "Este enlace no es válido. Empiece de nuevo en la página de inicio de sesión.",
-		Expired:     "Esta página estuvo abierta demasiado tiempo. Empiece de nuevo en la página de inicio de sesión.",
+		Invalid:     "Este enlace no es válido. Vuelva a la página de la que venía.",
+		Expired:     "Esta página estuvo abierta demasiado tiempo. Vuelva a la página de la que venía.",
 		Unknown:     "Aquí no se conoce su dirección de red, así que no es posible comprobarle. Póngase en contacto con los responsables de este sitio.",
 	},
 }

@@ -121,10 +121,17 @@ func (p *Pages) knows(host string) bool {
 	})
 }
 
+// has reports whether a path, as it was sent, is one of the pages: to ask for a
+// challenge before the challenge would be to ask for ever.
+func (p *Pages) has(path string) bool {
+	return path == ChallengePath || path == reserved+"solve.js" || path == reserved+"denied"
+}
+
 // view is how one listener shows the pages, and who visits.
 type view struct {
 	Denied
 	ip      netip.Addr // invalid: unknown
+	home    string     // the start page; empty: there may be none
 	secure  bool       // the visitor came by TLS
 	crossed bool       // another site sent the request
 }
@@ -177,7 +184,7 @@ func (p *Pages) challenge(w http.ResponseWriter, r *http.Request, v view) {
 	t, expired, err := p.unseal(challengePage, q.Get("t"), now)
 	switch {
 	case err != nil:
-		p.write(w, r, http.StatusBadRequest, said, v, &challengeView{Message: said.Invalid, Go: "/"})
+		p.write(w, r, http.StatusBadRequest, said, v, &challengeView{Message: said.Invalid, Go: v.home})
 		return
 	case expired:
 		p.write(w, r, http.StatusGone, said, v, &challengeView{Message: said.Expired, Go: t.Return})
@@ -477,9 +484,16 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, said *
 	h["Vary"] = []string{"Accept-Language"}
 	h["Content-Security-Policy"] = []string{policy}
 	h["Content-Type"] = []string{"text/html; charset=utf-8"}
+	title, goWord := said.Title, said.Go
+	if c.Data == "" {
+		title = said.Trouble
+	}
+	if c.Go == v.home {
+		goWord = said.Home
+	}
 	var b bytes.Buffer
 	err := challengeTemplate.Execute(&b, map[string]any{
-		"W": said, "Data": c.Data, "Posted": c.Posted, "Message": c.Message, "Go": c.Go,
+		"W": said, "Title": title, "GoWord": goWord, "Data": c.Data, "Posted": c.Posted, "Message": c.Message, "Go": c.Go,
 		"Brand": clip(v.Brand, maxBrand), "Contact": clip(v.Contact, maxBrand), "ContactWord": said.contact(),
 		"Style":  template.CSS(challengeStyle), //nolint:gosec // our own constant
 		"Script": template.JS(pageScript),      //nolint:gosec // our own constant

@@ -11,6 +11,8 @@
   function fail(text) {
     bar.hidden = true;
     $("widget").hidden = true;
+    $("text").hidden = true;
+    document.title = $("title").textContent = words.trouble;
     say("");
     $("fault").textContent = text;
     $("again").hidden = false;
