@@ -414,3 +414,120 @@ func TestGateManyOpenChallenges(t *testing.T) {
 		t.Errorf("%d different challenges of 2000", len(seen))
 	}
 }
+
+// TestGateMFAStepsDown: where a second factor is demanded and the application
+// has none, a challenge is what can be asked for.
+func TestGateMFAStepsDown(t *testing.T) {
+	g := challenging(t, "mfa", nil)
+	const from = "203.0.113.7"
+	g.annoy(t, from)
+	c := g.client()
+	checked := g.checked.Load()
+	r := do(t, c, g.request("POST", "/login", from, right("alice"), asPage...))
+	at := g.base + r.header.Get("Location")
+	p, page := openChallenge(t, c, at, from)
+	if r.status != 303 || page.status != 200 || g.checked.Load() != checked {
+		t.Fatalf("%d %v, page %d", r.status, r.header, page.status)
+	}
+	_, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": solve(t, p)})
+	cookie := "warder_clearance=" + got.cookie("warder_clearance")
+	for i := range 3 {
+		if r := do(t, c, g.request("POST", "/login", from, wrong("alice", 10+i), "Cookie", cookie, "Accept", "text/html")); r.status != 200 {
+			t.Errorf("attempt %d with a clearance: %d %v", i, r.status, r.header)
+		}
+	}
+	if r := do(t, c, g.request("POST", "/login", from, right("alice"), "Cookie", cookie, "Accept", "text/html")); r.status != 303 || !strings.Contains(r.header.Get("Location"), ".warder") {
+		t.Errorf("a fourth attempt: %d %v", r.status, r.header)
+	}
+}
+
+const withMFA = `
+name: with-mfa
+about: An application with a second factor.
+sessions: [sms_session]
+endpoints:
+  - {kind: sign_in, paths: [/login, /signin], account: [username], password: [password], failure: [{status: [200]}], success: [{status: [303], session: true}]}
+  - {kind: mfa, paths: [/mfa], password: [code], failure: [{status: [200]}], success: [{status: [303]}]}
+  - {kind: sign_out, paths: [/logout]}
+`
+
+// TestGateMFA: where the application asks for second factors itself, it checks
+// the password, and the session is worth nothing elsewhere before MFA_SUCCESS.
+func TestGateMFA(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	putFile(t, profile, withMFA)
+	g := challenging(t, "mfa", func(_ *config.Config, s *config.Site) { s.Profile = profile })
+	g.mux.HandleFunc("/signin", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("password") != "right" {
+			return
+		}
+		g.mu.Lock()
+		g.sessions["half"+r.FormValue("username")] = r.FormValue("username")
+		g.mu.Unlock()
+		http.SetCookie(w, &http.Cookie{Name: "sms_session", Value: "half" + r.FormValue("username"), Path: "/"})
+		http.SetCookie(w, &http.Cookie{Name: "remember_me", Value: "1", Path: "/"})
+		http.SetCookie(w, &http.Cookie{Name: "csrftoken", Value: "1", Path: "/"})
+		http.Redirect(w, r, "/mfa", http.StatusSeeOther)
+	})
+	g.mux.HandleFunc("/mfa", func(w http.ResponseWriter, r *http.Request) {
+		c, err := r.Cookie("sms_session")
+		if err != nil {
+			http.Error(w, "no session", http.StatusForbidden)
+			return
+		}
+		if r.FormValue("code") != "123456" {
+			fmt.Fprint(w, "Your code, please: ", c.Value)
+			return
+		}
+		http.Redirect(w, r, "/home", http.StatusSeeOther)
+	})
+	const from = "203.0.113.7"
+	c := g.client()
+	g.annoy(t, from)
+	in := do(t, c, g.request("POST", "/signin", from, right("alice"), asPage...))
+	if in.header.Get("Location") != "/mfa" || in.cookie("sms_session") == "" || in.cookie("csrftoken") == "" {
+		t.Fatalf("the password: %d %v", in.status, in.header)
+	}
+	if in.cookie("remember_me") != "" || in.cookie("warder_device") != "" {
+		t.Errorf("half a sign-in gives more than a session: %v", in.header["Set-Cookie"])
+	}
+	cookie := []string{"Cookie", "sms_session=" + in.cookie("sms_session")}
+	page := append(append([]string{}, cookie...), asPage...)
+	if r := do(t, c, g.request("GET", "/home", from, nil, page...)); r.status != 403 || !strings.Contains(r.body, "second factor") || !strings.Contains(r.body, `href="/mfa"`) {
+		t.Errorf("a page before the second factor: %d %s", r.status, r.body)
+	}
+	for _, method := range []string{"GET", "POST", "HEAD"} {
+		if r := do(t, c, g.request(method, "/home", from, nil, cookie...)); r.status != 302 || strings.Contains(r.body, "hello") {
+			t.Errorf("%s before the second factor: %d %s", method, r.status, r.body)
+		}
+	}
+	in = do(t, c, g.request("POST", "/signin", from, right("alice"), asPage...))
+	cookie[1] = "sms_session=" + in.cookie("sms_session")
+	if r := do(t, c, g.request("GET", "/mfa", from, nil, cookie...)); r.status != 200 || !strings.Contains(r.body, "halfalice") {
+		t.Errorf("the form of the second factor: %d %s", r.status, r.body)
+	}
+	if r := do(t, c, g.request("POST", "/mfa", from, url.Values{"code": {"000000"}}, cookie...)); r.status != 200 {
+		t.Errorf("a wrong code: %d", r.status)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, cookie...)); strings.Contains(r.body, "hello") {
+		t.Errorf("after a wrong code: %s", r.body)
+	}
+	if r := do(t, c, g.request("POST", "/mfa", from, url.Values{"code": {"123456"}}, cookie...)); r.status != 303 || r.cookie("warder_device") == "" {
+		t.Errorf("the right code: %d %v", r.status, r.header)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, cookie...)); r.body != "hello alice" {
+		t.Errorf("after the second factor: %d %s", r.status, r.body)
+	}
+	if n := g.events(t, "MFA_SUCCESS"); n != 1 {
+		t.Errorf("%d MFA_SUCCESS", n)
+	}
+	// Without a second factor of the account there is no way in.
+	in = do(t, c, g.request("POST", "/login", from, right("bob"), asPage...))
+	if in.header.Get("Location") != "/home" {
+		t.Fatalf("bob's password: %d %v", in.status, in.header)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+in.cookie("sms_session"), "Accept", "text/html")); r.status != 403 ||
+		!strings.Contains(r.body, "asked you for none") || strings.Contains(r.body, "href") {
+		t.Errorf("without a second factor: %d %s", r.status, r.body)
+	}
+}

@@ -211,6 +211,9 @@ func (s *Site) respond(res *http.Response) error {
 	if x.informed > 0 && len(x.ended) > 0 {
 		s.expire(res.Header, x.ended, x.secure) // an informational response took it along
 	}
+	if x.signedOut {
+		keepCookies(res.Header, func(name string) bool { return !s.isSession(name) }) // the visitor keeps what it has
+	}
 	switch {
 	case x.attempted:
 		if err := s.judge(res, x); err != nil {
@@ -310,6 +313,12 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	}
 	if st.Session != "" && x.claims.account != "" {
 		s.people.put(st.Session, x.claims.account)
+	}
+	if x.endpoint.Kind == SecondFactor {
+		s.whole(x)
+	} else if rep.Decision.Action == warder.MFA {
+		s.hold(res, x, st.Session)
+		return nil
 	}
 	if x.visitor.device == "" && x.endpoint.Kind != SignUp {
 		res.Header.Add("Set-Cookie", s.deviceCookie(x.secure))

@@ -7,6 +7,8 @@ type challengeWords struct {
 	Working, Loading, Please, Checking, Done, Going, Back string // as it goes on
 	Refused, Network, Broken, Unreachable                 string // what went wrong
 	Invalid, Expired, Unknown                             string // instead of a challenge
+
+	MFATitle, MFAText, MFANone string // where a second factor is missing
 }
 
 // scripted are the words that the page's script needs.
@@ -47,6 +49,9 @@ var challengeLanguages = []challengeWords{
 		Invalid:     "This link is not valid. Please go back to the page that you came from.",
 		Expired:     "This page was open for too long. Please go back to the page that you came from.",
 		Unknown:     "Your network address is not known here, so you cannot be checked. Please contact the people who run this site.",
+		MFATitle:    "One more step",
+		MFAText:     "For this sign-in a second factor is needed. Please finish it; until then you are not signed in.",
+		MFANone:     "For this sign-in a second factor is needed, and this site has asked you for none. Please sign in from a device that you used before, or contact the people who run this site.",
 	},
 	{
 		Lang: "de", Title: "Einen Moment bitte", Trouble: "Das hat nicht geklappt", Home: "Zur Startseite",
@@ -63,6 +68,9 @@ var challengeLanguages = []challengeWords{
 		Invalid:     "Dieser Link ist ungültig. Bitte gehen Sie zu der Seite zurück, von der Sie kamen.",
 		Expired:     "Diese Seite war zu lange offen. Bitte gehen Sie zu der Seite zurück, von der Sie kamen.",
 		Unknown:     "Ihre Netzwerkadresse ist hier nicht bekannt, daher ist keine Prüfung möglich. Bitte wenden Sie sich an die Betreiber dieser Seite.",
+		MFATitle:    "Noch ein Schritt",
+		MFAText:     "Für diese Anmeldung wird ein zweiter Faktor gebraucht. Bitte schließen Sie sie ab; bis dahin sind Sie nicht angemeldet.",
+		MFANone:     "Für diese Anmeldung wird ein zweiter Faktor gebraucht, und diese Seite hat Sie nach keinem gefragt. Bitte melden Sie sich von einem Gerät an, das Sie schon benutzt haben, oder wenden Sie sich an die Betreiber dieser Seite.",
 	},
 	{
 		Lang: "fr", Title: "Un instant, s’il vous plaît", Trouble: "Cela n’a pas fonctionné", Home: "Vers la page d’accueil",
@@ -79,6 +87,9 @@ var challengeLanguages = []challengeWords{
 		Invalid:     "Ce lien n’est pas valable. Veuillez revenir à la page d’où vous venez.",
 		Expired:     "Cette page est restée ouverte trop longtemps. Veuillez revenir à la page d’où vous venez.",
 		Unknown:     "Votre adresse réseau n’est pas connue ici : aucune vérification n’est possible. Contactez les responsables de ce site.",
+		MFATitle:    "Encore une étape",
+		MFAText:     "Un second facteur est nécessaire pour cette connexion. Veuillez la terminer ; d’ici là, vous n’êtes pas connecté.",
+		MFANone:     "Un second facteur est nécessaire pour cette connexion, et ce site ne vous en a demandé aucun. Connectez-vous depuis un appareil déjà utilisé, ou contactez les responsables de ce site.",
 	},
 	{
 		Lang: "es", Title: "Un momento, por favor", Trouble: "No ha funcionado", Home: "A la página de inicio", //nolint:misspell // Spanish
@@ -95,5 +106,8 @@ var challengeLanguages = []challengeWords{
 		Invalid:     "Este enlace no es válido. Vuelva a la página de la que venía.",
 		Expired:     "Esta página estuvo abierta demasiado tiempo. Vuelva a la página de la que venía.",
 		Unknown:     "Aquí no se conoce su dirección de red, así que no es posible comprobarle. Póngase en contacto con los responsables de este sitio.",
+		MFATitle:    "Un paso más",
+		MFAText:     "Este inicio de sesión necesita un segundo factor. Complételo; hasta entonces no ha iniciado sesión.",
+		MFANone:     "Este inicio de sesión necesita un segundo factor y este sitio no le ha pedido ninguno. Inicie sesión desde un dispositivo que ya haya usado, o póngase en contacto con los responsables de este sitio.",
 	},
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed" // the pages
@@ -466,6 +467,7 @@ var plainChallengePolicy = challengePolicy(nil)
 type challengeView struct {
 	Data    string // for the script; empty: only a message
 	Posted  bool
+	Title   string // of a message
 	Message string
 	Go      string // where a message leads
 	sources map[string]string
@@ -486,7 +488,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, said *
 	h["Content-Type"] = []string{"text/html; charset=utf-8"}
 	title, goWord := said.Title, said.Go
 	if c.Data == "" {
-		title = said.Trouble
+		title = cmp.Or(c.Title, said.Trouble)
 	}
 	if c.Go == v.home {
 		goWord = said.Home

@@ -78,8 +78,9 @@ type Site struct {
 	log      *slog.Logger
 	proxy    *httputil.ReverseProxy
 	live     *live
-	forms    forms             // memory that large ones take
-	people   *memory[string]   // session -> account, of sign-ins seen
+	forms    forms           // memory that large ones take
+	people   *memory[string] // session -> account, of sign-ins seen
+	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	figures  figures
 }
@@ -152,7 +153,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 	s := &Site{
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
-		live: newLive(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
+		live: newLive(), halves: newHalves(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
 	}
 	s.proxy = &httputil.ReverseProxy{
 		Rewrite:        s.rewrite,
@@ -181,8 +182,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 // whose own one the profile names. Where there is none, a challenge is the
 // strongest that can be asked for (SEMANTICS 30).
 func application(o *SiteOptions) *guard.App {
-	app := &guard.App{ID: "gate:" + o.Name, Name: "gate " + o.Name, CanChallenge: o.Pages != nil, StepsDown: true}
-	return app
+	return &guard.App{ID: "gate:" + o.Name, Name: "gate " + o.Name, CanChallenge: o.Pages != nil, CanMFA: o.Profile.canAskMFA(), StepsDown: true}
 }
 
 // buffers lends the memory that bodies are copied through.
@@ -215,10 +215,13 @@ type exchange struct {
 	proxied  bool               // through a proxy that is trusted
 	ended    []string           // names of the cookies of sessions that have ended
 	crossing bool               // another site sent the visitor
-	begun    time.Time
-	informed int       // informational responses
-	form     int64     // taken from the site's memory for forms
-	said     [2]string // to the application: who the client is, for which host it asks
+	// signedOut says that the session was kept from the application, since its
+	// second factor is missing.
+	signedOut bool
+	begun     time.Time
+	informed  int       // informational responses
+	form      int64     // taken from the site's memory for forms
+	said      [2]string // to the application: who the client is, for which host it asks
 
 	attempted bool // what follows is for attempts only
 	claims    credentials
@@ -301,6 +304,9 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case endpoint != nil && !client.Addr.IsValid():
 		s.log.WarnContext(r.Context(), "a proxy does not say who the client is, protected paths are refused", "peer", r.RemoteAddr)
 		writeProblem(w, r, http.StatusForbidden, refusals["unknown_client"])
+		return
+	}
+	if s.held(w, r, x) {
 		return
 	}
 	if !s.live.add(x) {
