@@ -87,7 +87,7 @@ func (s *Site) report(ctx context.Context, x *exchange, name, reason string) gua
 	}
 	rep := s.engine.Report(context.WithoutCancel(ctx), s.app, []guard.Incoming{{Event: e}})[0]
 	if rep.Err != nil {
-		s.log.WarnContext(ctx, "an event is not durable yet", "event", name, "error", rep.Err)
+		s.warn(ctx, &s.told.event, "an event is not durable yet", "event", name, "error", rep.Err)
 	}
 	return rep
 }
@@ -131,7 +131,7 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 		return // the client left while it waited: nothing was reserved
 	case err != nil && !s.opts.FailOpen:
 		if !errors.Is(err, guard.ErrBusy) {
-			s.log.WarnContext(r.Context(), "a sign-in cannot be announced", "error", err)
+			s.warn(r.Context(), &s.told.begin, "a sign-in cannot be announced", "error", err)
 		}
 		busy(w, r)
 		return
@@ -165,7 +165,9 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			s.settle(ctx, x, guard.Settlement{Outcome: warder.OutcomeError})
 		}
 	}()
-	s.proxy.ServeHTTP(newAnswer(w, r, x), r.WithContext(x))
+	r = r.WithContext(x)
+	s.body(w, r, x)
+	s.proxy.ServeHTTP(newAnswer(w, r, x), r)
 }
 
 var errShutdown = errors.New("the gate shuts down")
@@ -194,7 +196,7 @@ func (s *Site) settle(ctx context.Context, x *exchange, st guard.Settlement) gua
 	}
 	rep.Err = err
 	if err != nil {
-		s.log.WarnContext(ctx, "the outcome of a sign-in is not durable yet", "error", err)
+		s.warn(ctx, &s.told.outcome, "the outcome of a sign-in is not durable yet", "error", err)
 	}
 	return rep
 }
@@ -274,7 +276,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		look.body, look.sealed = readable(res.Header["Content-Encoding"], body)
 		look.cut = len(body) == maxLook || len(look.body) == maxLook
 		if look.sealed {
-			s.log.WarnContext(res.Request.Context(), "the application compresses answers to sign-ins though it was asked not to, its outcomes cannot be read",
+			s.warn(res.Request.Context(), &s.told.sealed, "the application compresses answers to sign-ins though it was asked not to, its outcomes cannot be read",
 				"encoding", text(res.Header.Get("Content-Encoding"), 64))
 		}
 		res.Body = &rejoined{Reader: io.MultiReader(bytes.NewReader(body), res.Body), Closer: res.Body}

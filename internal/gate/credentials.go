@@ -251,7 +251,9 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 		_, err = whole.ReadFrom(io.LimitReader(r.Body, maxForm+1-smallForm))
 		body = whole.Bytes()
 	}
-	_ = rc.SetReadDeadline(time.Time{})
+	if err == nil && len(body) <= maxForm {
+		_ = rc.SetReadDeadline(time.Time{})
+	}
 	switch {
 	case err != nil:
 		return nil, &statusError{http.StatusBadRequest, "The form did not arrive."}

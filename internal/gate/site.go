@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -83,6 +84,7 @@ type Site struct {
 	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	figures  figures
+	told     struct{ upstream, client, begin, outcome, event, sealed saying }
 }
 
 // figures count what happens at a site.
@@ -219,9 +221,11 @@ type exchange struct {
 	// second factor is missing.
 	signedOut bool
 	begun     time.Time
-	informed  int       // informational responses
-	form      int64     // taken from the site's memory for forms
-	said      [2]string // to the application: who the client is, for which host it asks
+	bodied    bool        // there is a body, over HTTP/1
+	cut       atomic.Bool // the client's body is broken or has not arrived
+	informed  int         // informational responses
+	form      int64       // taken from the site's memory for forms
+	said      [2]string   // to the application: who the client is, for which host it asks
 
 	attempted bool // what follows is for attempts only
 	claims    credentials
@@ -262,10 +266,19 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.figures.requests.Add(1)
 	begun := time.Now()
 	if r.ProtoMajor == 1 {
+		rc := http.NewResponseController(w)
 		// Left over from the request before on this connection.
-		_ = http.NewResponseController(w).SetWriteDeadline(begun.Add(stall))
+		_ = rc.SetWriteDeadline(begun.Add(stall))
+		if r.ContentLength != 0 {
+			// Whoever is refused is refused at once, not when all of the body has
+			// come, and the connection ends. pass and attempt undo that.
+			_ = rc.SetReadDeadline(begun.Add(unread))
+			w.Header()["Connection"] = closing
+		}
 	}
 	if r.Method == http.MethodConnect || r.URL.Path == "" || r.URL.Path[0] != '/' {
+		// What follows on this connection could be read in another way.
+		w.Header()["Connection"] = closing
 		writeProblem(w, r, http.StatusBadRequest, "The gate knows no such request.")
 		return
 	}
@@ -302,7 +315,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusBadRequest, "This path can be read in more than one way.")
 		return
 	case endpoint != nil && !client.Addr.IsValid():
-		s.log.WarnContext(r.Context(), "a proxy does not say who the client is, protected paths are refused", "peer", r.RemoteAddr)
+		s.warn(r.Context(), &s.told.client, "a proxy does not say who the client is, protected paths are refused", "peer", r.RemoteAddr)
 		writeProblem(w, r, http.StatusForbidden, refusals["unknown_client"])
 		return
 	}
@@ -388,10 +401,19 @@ func (s *Site) pass(w http.ResponseWriter, r *http.Request, x *exchange) {
 	x.Context = ctx
 	s.live.passing(x, cancel)
 	r = r.WithContext(x)
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &patient{readCloser: r.Body, rc: *http.NewResponseController(w)}
-	}
+	s.body(w, r, x)
 	s.proxy.ServeHTTP(newAnswer(w, r, x), r)
+}
+
+// body prepares the body of a request for its way to the application.
+func (s *Site) body(w http.ResponseWriter, r *http.Request, x *exchange) {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	if x.bodied = r.ProtoMajor == 1; x.bodied {
+		delete(w.Header(), "Connection")
+	}
+	r.Body = &patient{readCloser: r.Body, rc: *http.NewResponseController(w), x: x}
 }
 
 // rewrite makes the request to the application: who the client is, is said by
@@ -402,6 +424,13 @@ func (s *Site) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	h := pr.Out.Header
 	cleanse(h)
+	delete(h, "Http2-Settings")
+	if up := h["Upgrade"]; len(up) > 0 && (len(up) > 1 || !strings.EqualFold(up[0], "websocket")) {
+		// Whatever else a connection could become, such as HTTP/2, would carry
+		// requests past the gate.
+		delete(h, "Upgrade")
+		delete(h, "Connection")
+	}
 	if x.visitor.marked {
 		dropCookies(h, func(name string) bool { return name == DeviceCookie || name == ClearanceCookie })
 	}
@@ -437,6 +466,7 @@ var (
 	httpScheme  = []string{"http"}
 	httpsScheme = []string{"https"}
 	identity    = []string{"identity"}
+	closing     = []string{"close"}
 )
 
 // broken answers for an application that does not.
@@ -457,13 +487,39 @@ func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client is gone, or the exchange was ended
 	}
 	s.figures.unanswered.Store(time.Now().Unix())
-	s.log.WarnContext(r.Context(), "the application does not answer", "error", err)
+	if x != nil && x.bodied {
+		w.Header()["Connection"] = closing // some of it may not have been read
+	}
+	if x != nil && x.cut.Load() {
+		writeProblem(w, r, http.StatusBadRequest, "The body did not arrive.")
+		return
+	}
+	s.warn(r.Context(), &s.told.upstream, "the application does not answer", "error", err)
 	status := http.StatusBadGateway
 	var slow net.Error
 	if errors.As(err, &slow) && slow.Timeout() || errors.Is(context.Cause(r.Context()), context.DeadlineExceeded) {
 		status = http.StatusGatewayTimeout
 	}
 	writeProblem(w, r, status, "The application does not answer.")
+}
+
+// saying is a line of the log that strangers can cause: once in ten seconds.
+type saying struct{ last, left atomic.Int64 }
+
+const sayEvery = 10 // seconds
+
+// warn writes such a line, with how many were left out since the one before.
+func (s *Site) warn(ctx context.Context, what *saying, msg string, args ...any) {
+	now := time.Now().Unix()
+	last := what.last.Load()
+	if now-last < sayEvery || !what.last.CompareAndSwap(last, now) {
+		what.left.Add(1)
+		return
+	}
+	if n := what.left.Swap(0); n > 0 {
+		args = append(args, "left_out", n)
+	}
+	s.log.WarnContext(ctx, msg, args...) //nolint:sloglint // the callers' messages are constants
 }
 
 // refusedError replaces the response of the application by a refusal.
@@ -475,6 +531,9 @@ func hexOf(b []byte) string { return hex.EncodeToString(b) }
 
 // stall is how long a client may neither send nor take anything.
 const stall = 60 * time.Second
+
+// unread is how long the server waits for the rest of a body that nobody wants.
+const unread = 10 * time.Second
 
 // Server returns a server for the site with the limits that keep slow and idle
 // clients from piling up.
@@ -497,6 +556,7 @@ func (s *Site) Server() *http.Server {
 // patient is a request's body whose sender may take its time, but not stop.
 type patient struct {
 	rc   http.ResponseController
+	x    *exchange
 	last time.Time
 	readCloser
 }
@@ -512,16 +572,17 @@ func (b *patient) Read(p []byte) (int, error) {
 		_ = b.rc.SetReadDeadline(now.Add(stall))
 	}
 	n, err := b.readCloser.Read(p)
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
 		_ = b.rc.SetReadDeadline(time.Time{}) // a deadline that passes would end the answer
+	default:
+		b.x.cut.Store(true)
 	}
 	return n, err
 }
 
-func (b *patient) Close() error {
-	_ = b.rc.SetReadDeadline(time.Time{})
-	return b.readCloser.Close()
-}
+func (b *patient) Close() error { return b.readCloser.Close() }
 
 // answer is the way back to a client that may take its time, but not stop: on
 // HTTP/1. On HTTP/2 the server watches that instead, there a deadline would also
