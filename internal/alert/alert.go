@@ -102,7 +102,7 @@ type Delivery struct {
 	Time    time.Time
 	To      string
 	Subject string // empty: it was not written yet
-	Kind    string // alert, digest, system, test
+	Kind    string // alert, digest, system, test, invitation, reset
 	Alerts  int
 	State   string
 	Answer  string // the server's, or the file

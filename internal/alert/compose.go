@@ -92,21 +92,27 @@ func (s *Sender) compose(d *digest, to Recipient, from mail.Address, seed string
 	if err := htmlMail.Execute(&html, p); err != nil {
 		return nil, fmt.Errorf("write alert: %w", err)
 	}
+	m := newMessage(from, to, seed, subject(d), d.first)
+	m.SetBodyString(gomail.TypeTextPlain, text.String())
+	m.AddAlternativeString(gomail.TypeTextHTML, html.String())
+	return m, nil
+}
+
+// newMessage is a mail without its text.
+func newMessage(from mail.Address, to Recipient, seed, subject string, at time.Time) *message {
 	sum := sha256.Sum256([]byte(seed))
 	m := &message{
-		Msg: gomail.NewMsg(gomail.WithNoDefaultUserAgent()), to: to.Address, at: d.first,
+		Msg: gomail.NewMsg(gomail.WithNoDefaultUserAgent()), to: to.Address, at: at,
 		id: hex.EncodeToString(sum[:16]) + from.Address[strings.LastIndexByte(from.Address, '@'):],
 	}
 	m.FromMailAddress(&from)
 	m.ToMailAddress(&mail.Address{Name: phrase(to.Name), Address: to.Address})
-	m.Subject(subject(d))
+	m.Subject(subject)
 	m.SetDateWithValue(time.Now())
 	m.SetMessageIDWithValue(m.id)
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader("X-Auto-Response-Suppress", "All")
-	m.SetBodyString(gomail.TypeTextPlain, text.String())
-	m.AddAlternativeString(gomail.TypeTextHTML, html.String())
-	return m, nil
+	return m
 }
 
 // subject is made of fixed words, a checked address and a checked reference.

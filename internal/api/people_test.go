@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/alert"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
 	"github.com/warderhq/warder/internal/totp"
@@ -1194,5 +1196,59 @@ func TestStepUp(t *testing.T) {
 	}
 	if p.add("t", now.Add(freshFor)); len(p.at) != 1 {
 		t.Errorf("old proofs stay: %v", p.at)
+	}
+}
+
+// postbox is a mail server that takes links, or does not.
+type postbox struct {
+	Alerts
+	refuses bool
+	links   []alert.Link
+}
+
+func (p *postbox) SendLink(_ context.Context, l alert.Link) error {
+	if p.refuses {
+		return errors.New("550 Relaying denied")
+	}
+	p.links = append(p.links, l)
+	return nil
+}
+
+// TestLinksAreMailed: mailed says what became of the mail, and is never true
+// without a mail server; the link is in the answer either way.
+func TestLinksAreMailed(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, ann, operator.Owner)
+	h.hire(t, "bob@example.org", operator.Viewer)
+	box := &postbox{}
+	h.opts.Alerts = box
+	owner := h.tab(t)
+	owner.signIn(t, ann)
+	invite := func() (link NewLink) {
+		t.Helper()
+		owner.want(t, 201, "POST", "/v1/invitations", map[string]any{"email": "carol@example.org", "role": "analyst"}, &link)
+		return link
+	}
+	if link := invite(); link.Mailed || link.Link == "" || len(box.links) > 0 {
+		t.Errorf("without a mail server: %+v", link)
+	}
+	values := DefaultValues()
+	values.SMTP.Host = "mail.example.org"
+	h.settings.current.Store(&settled{values: values})
+	link := invite()
+	if !link.Mailed || len(box.links) != 1 {
+		t.Fatalf("%+v, mailed %+v", link, box.links)
+	}
+	if l := box.links[0]; l.To != "carol@example.org" || l.URL != link.Link || l.By != ann || l.Role != "analyst" || l.Reset || !l.Expires.Equal(link.ExpiresAt) {
+		t.Errorf("%+v", l)
+	}
+	var reset NewLink
+	owner.want(t, 200, "POST", "/v1/operators/bob@example.org/reset", nil, &reset)
+	if l := box.links[1]; !reset.Mailed || l.To != "bob@example.org" || !l.Reset {
+		t.Errorf("%+v, mailed %+v", reset, l)
+	}
+	box.refuses = true
+	if link := invite(); link.Mailed || link.Link == "" {
+		t.Errorf("the server refused: %+v", link)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/alert"
 	"github.com/warderhq/warder/internal/clientip"
 	"github.com/warderhq/warder/internal/feed"
 	"github.com/warderhq/warder/internal/gate"
@@ -86,6 +87,9 @@ type Alerts interface {
 	// SendTest sends a mail now and returns what the server said, also with an
 	// error.
 	SendTest(ctx context.Context, to string) (transcript string, err error)
+	// SendLink mails an invitation or a way to a new password now; nil: the mail
+	// server took it.
+	SendLink(ctx context.Context, l alert.Link) error
 	// Recipients are everybody who is told of alerts.
 	Recipients(ctx context.Context) ([]string, error)
 }

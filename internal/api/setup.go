@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warderhq/warder"
+	"github.com/warderhq/warder/internal/alert"
 	"github.com/warderhq/warder/internal/clientip"
 	"github.com/warderhq/warder/internal/guard"
 	"github.com/warderhq/warder/internal/operator"
@@ -182,7 +183,25 @@ func (s *Server) newLink(ctx context.Context, token string, l *operator.Link) Ne
 	if c := callerOf(ctx); c.request != nil {
 		base = s.base(c.request)
 	}
-	return NewLink{ID: l.ID, Link: base + "/accept#token=" + token, ExpiresAt: l.Expires.UTC()}
+	out := NewLink{ID: l.ID, Link: base + "/accept#token=" + token, ExpiresAt: l.Expires.UTC()}
+	if s.opts.Alerts == nil || s.settings.Current().SMTP.Host == "" {
+		return out
+	}
+	err := s.opts.Alerts.SendLink(ctx, alert.Link{
+		To: l.Email, Reset: l.Kind == operator.Reset, Role: string(l.Role), By: byWords(callerOf(ctx).actor.Name), URL: out.Link, Expires: l.Expires,
+	})
+	if out.Mailed = err == nil; err != nil {
+		s.log.WarnContext(ctx, "a link could not be mailed: it has to be handed over otherwise", "error", err)
+	}
+	return out
+}
+
+// byWords is an actor as a stranger reads it.
+func byWords(actor string) string {
+	if email, ok := strings.CutPrefix(actor, "operator:"); ok {
+		return email
+	}
+	return "An administrator"
 }
 
 // setupView says whether the first set-up is to come, and to whoever has its
