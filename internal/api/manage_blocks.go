@@ -250,6 +250,20 @@ func (s *Server) manageBlocks() {
 			list, err := db.ListDemands(ctx, time.Now(), in.page())
 			return Items[DemandView]{Items: views(list.Items, newDemandView), Next: list.Next}, err
 		})
+	registerRaw(s, "DELETE /v1/demands/{id}", "lift-demand", "End a demand of a challenge or MFA before its time", http.StatusNoContent,
+		func(ctx context.Context, in *struct {
+			ID     string `path:"id" maxLength:"64"`
+			Reason string `query:"reason" maxLength:"1000" doc:"For the audit trail."`
+		},
+		) (*struct{}, error) {
+			var f warder.Faults
+			checkText(&f, "query.reason", in.Reason, 1000, false)
+			if err := f.Err(); err != nil {
+				return nil, err
+			}
+			_, err := s.opts.Guard.LiftDemand(ctx, callerOf(ctx).actor, in.ID, in.Reason)
+			return nil, err
+		})
 	s.manageTrusted()
 }
 

@@ -106,6 +106,7 @@ var routes = []route{
 	{pattern: "POST /v1/providers/{name}/approve", scope: ScopeAdmin, role: operator.Admin},
 	{pattern: "GET /v1/explain", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "GET /v1/demands", scope: ScopeRead, role: operator.Viewer},
+	{pattern: "DELETE /v1/demands/{id}", scope: ScopeBlocks, role: operator.Admin},
 	{pattern: "GET /v1/sites", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "GET /v1/notes", scope: ScopeRead, role: operator.Viewer},
 	{pattern: "POST /v1/notes", scope: ScopeBlocks, role: operator.Analyst},

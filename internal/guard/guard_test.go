@@ -510,6 +510,47 @@ func TestDemandIsMetByClearance(t *testing.T) {
 	})
 }
 
+// A Demand that an operator lifts is gone, once, with a row in the audit trail;
+// the rule counts from zero again.
+func TestLiftDemand(t *testing.T) {
+	yaml := strings.Replace(rules("cooling_period: 600"), "action: block", "action: challenge", 1)
+	bubble(t, yaml, func(r *rig) {
+		demand := func() string {
+			t.Helper()
+			for range 5 {
+				r.report(fail(attacker, "alice"))
+			}
+			r.want(r.check(attacker), warder.Challenge, warder.DemandStanding)
+			return r.Explain(Query{IP: addr(attacker)}).Demands[0].ID
+		}
+		id := demand()
+		ctx := context.Background()
+		if _, err := r.LiftDemand(ctx, Actor{Name: "operator:ann"}, "nonsense", ""); !errors.Is(err, ErrNotFound) {
+			t.Errorf("an unknown demand: %v", err)
+		}
+		if _, err := r.LiftDemand(ctx, Actor{Name: "operator:ann"}, id, strings.Repeat("x", 2000)); err == nil {
+			t.Error("a reason without end")
+		}
+		d, err := r.LiftDemand(ctx, Actor{Name: "operator:ann"}, id, "it was Alice")
+		if err != nil || d.Subject.IP != warder.AddressKey(addr(attacker)) {
+			t.Fatalf("%+v, %v", d, err)
+		}
+		r.want(r.check(attacker), warder.Allow, warder.OK)
+		if r.j.mu.Lock(); r.j.demands[id] != nil {
+			t.Error("it stands in the journal")
+		}
+		r.j.mu.Unlock()
+		if _, err := r.LiftDemand(ctx, Actor{Name: "operator:ann"}, id, ""); !errors.Is(err, ErrNotFound) {
+			t.Errorf("lifted twice: %v", err)
+		}
+		id = demand() // five failures again, not fewer
+		time.Sleep(11 * time.Minute)
+		if _, err := r.LiftDemand(ctx, Actor{}, id, ""); !errors.Is(err, ErrNotFound) {
+			t.Errorf("one that is over: %v", err)
+		}
+	})
+}
+
 func TestMFADemandIsMetLong(t *testing.T) {
 	yaml := strings.Replace(rules("cooling_period: 86400"), "action: block", "action: mfa", 1)
 	bubble(t, yaml, func(r *rig) {

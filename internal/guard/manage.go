@@ -608,3 +608,30 @@ func (r *Revoke) covers(x Revoked) bool {
 	}
 	return x.Reason == r.Reason && x.Time.Equal(r.At)
 }
+
+// LiftDemand ends a Demand before its time: who it was for signs in as if it
+// had never been made. What was counted before it was made stays used up. For
+// an id that stands no more ErrNotFound.
+func (g *Guard) LiftDemand(ctx context.Context, by Actor, id, reason string) (*Demand, error) {
+	if len(reason) > maxReason {
+		return nil, warder.Fault{Location: "reason", Message: fmt.Sprintf("must be at most %d bytes", maxReason)}
+	}
+	release, err := g.exclusive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	d := g.demands.byID(id)
+	if d == nil || !d.live(g.now()) {
+		return nil, ErrNotFound
+	}
+	rec := &Record{
+		DemandEnds: []string{d.ID},
+		Audit:      g.audit(by, "demand.lift", subjectText(d.Subject), reason, d, nil),
+	}
+	return d, g.change(ctx, rec, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.demands.remove(d)
+	})
+}

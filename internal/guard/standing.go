@@ -336,6 +336,20 @@ func (t *demandTable) remove(d *Demand) {
 	}
 }
 
+// byID finds a Demand; nil: there is none.
+func (t *demandTable) byID(id string) *Demand {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, list := range t.m {
+		for _, d := range list {
+			if d.ID == id {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
 // of returns the live Demands on one subject. The slice must not be changed.
 func (t *demandTable) of(s warder.Subject) []*Demand {
 	if t.n.Load() == 0 {

@@ -62,6 +62,37 @@ it("clears tracking; blocks stay, also after a restart", async () => {
   expect((await warder.attack("198.51.100.240", 1)).decision.action).toBe("block");
 });
 
+it("lifts what was asked of somebody, with a reason in the audit trail", async () => {
+  const answer = await context.request.get(`${warder.url}/v1/policy`);
+  const policy = await answer.json();
+  const rule = policy.activity.rules.find((r: { id: string }) => r.id === "sign_in");
+  Object.assign(rule, { action: "challenge", cooling_period: 3600 });
+  const put = await context.request.put(`${warder.url}/v1/policy`, {
+    headers: { Origin: warder.url, "If-Match": answer.headers().etag as string },
+    data: { ...policy, tests: [] },
+  });
+  expect(put.ok(), await put.text()).toBe(true);
+  await warder.attack("198.51.100.241");
+  const asked = async () => (await warder.call("GET", "/v1/demands")).items.map((d: { ip: string }) => d.ip);
+  expect(await asked()).toEqual(["198.51.100.241"]);
+  await page.goto(`${warder.url}/demands`);
+  await page.getByRole("button", { name: "Lift the demand on 198.51.100.241" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("textbox", { name: "Reason" }).fill("it was Bob");
+  await dialog.getByRole("button", { name: "Lift", exact: true }).click();
+  await page.getByText("Nothing is asked for").waitFor();
+  expect(await asked()).toEqual([]);
+  const { items } = await warder.call("GET", "/v1/audit?action=demand.lift");
+  expect(items[0]).toMatchObject({ actor: "operator:owner@example.org", reason: "it was Bob" });
+  // The page of an address offers it, too.
+  await warder.attack("198.51.100.242");
+  await page.goto(`${warder.url}/addresses/198.51.100.242`);
+  await page.getByRole("button", { name: "Ask for nothing more…" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Lift", exact: true }).click();
+  await page.getByRole("button", { name: "Ask for nothing more…" }).waitFor({ state: "detached" });
+  expect(await asked()).toEqual([]);
+});
+
 it("exports what the filter on screen shows, and it reads back", async () => {
   await page.goto(`${warder.url}/events?severity=high&severity=critical&not_name=THRESHOLD_EXCEEDED`);
   await page.getByRole("button", { name: "Export" }).click();

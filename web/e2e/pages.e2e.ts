@@ -23,6 +23,7 @@ const paths = [
   "/sessions",
   "/blocks",
   "/blocks?state=all",
+  "/demands",
   "/trusted",
   "/tracking",
   "/sites",

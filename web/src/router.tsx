@@ -35,6 +35,7 @@ const tree = root.addChildren([
     page("/accounts", () => import("@/pages/Accounts")),
     page("/accounts/$account", () => import("@/pages/Account")),
     page("/blocks", () => import("@/pages/Blocks")),
+    page("/demands", () => import("@/pages/Demands")),
     page("/trusted", () => import("@/pages/Trusted")),
     page("/sessions", () => import("@/pages/Sessions")),
     page("/tracking", () => import("@/pages/Tracking")),

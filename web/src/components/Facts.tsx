@@ -19,6 +19,7 @@ export function Facts({
       style={{
         display: "grid",
         gap: "12px 20px",
+        alignContent: "start",
         gridTemplateColumns: `repeat(auto-fill, minmax(${min}px, 1fr))`,
       }}
     >

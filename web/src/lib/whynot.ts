@@ -16,6 +16,8 @@ export type Finding = {
   todo?: string;
   /** The block that can be lifted to put it right. */
   block?: Block;
+  /** Can be lifted. */
+  demand?: Schemas["DemandView"];
   /** Blocks among which the right one is found by its reference. */
   blocks?: Block[];
 };
@@ -146,6 +148,7 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
     out.push({
       key: d.id,
       tone: "step",
+      demand: d,
       says:
         d.action === "mfa"
           ? `A second factor is asked for when signing in from an unknown place${until}.`

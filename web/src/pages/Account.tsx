@@ -10,6 +10,7 @@ import { openClearTracking } from "@/components/ClearTracking";
 import { openEndSessions } from "@/components/EndSessions";
 import { Figures } from "@/components/Facts";
 import { Loading, ProblemAlert } from "@/components/Feedback";
+import { openLiftDemand } from "@/components/LiftDemand";
 import { AddressLink } from "@/components/Links";
 import { Notes } from "@/components/Notes";
 import { Page, Panel } from "@/components/Page";
@@ -145,6 +146,14 @@ export default function Account() {
                           </Button>
                         )}
                       </>
+                    ) : f.demand && admin ? (
+                      <Button
+                        size="xs"
+                        variant="default"
+                        onClick={() => f.demand && openLiftDemand(f.demand)}
+                      >
+                        Ask for nothing more…
+                      </Button>
                     ) : undefined
                   }
                 />

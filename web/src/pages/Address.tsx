@@ -20,6 +20,7 @@ import { openClearTracking } from "@/components/ClearTracking";
 import { openEndSessions } from "@/components/EndSessions";
 import { Figures } from "@/components/Facts";
 import { Loading, notifyProblem, ProblemAlert } from "@/components/Feedback";
+import { openLiftDemand } from "@/components/LiftDemand";
 import { AccountLink, Copy } from "@/components/Links";
 import { MarkForm } from "@/components/Mark";
 import { Notes } from "@/components/Notes";
@@ -73,6 +74,7 @@ export default function Address() {
   const standing = p.blocks.filter((b) => b.state === "active");
   const own = standing.find((b) => b.ip === p.ip && !b.account && !b.session && b.source !== "policy");
   const trust = trusted.data?.items?.find((t) => covers(t.ip, addressOf(p.ip)));
+  const demand = (p.why.demands ?? []).find((d) => !d.observed);
   const admin = can("admin");
   return (
     <Page
@@ -246,6 +248,14 @@ export default function Address() {
             tone="step"
             says={`Who comes from here is asked for ${p.why.decision.action === "mfa" ? "a second factor" : p.why.decision.action === "challenge" ? "a challenge" : "nothing: it is refused"}.`}
             why={`Because of ${p.why.decision.rule ? `rule ${p.why.decision.rule}` : p.why.decision.reason}.`}
+            action={
+              demand &&
+              can("admin") && (
+                <Button size="xs" variant="default" onClick={() => openLiftDemand(demand)}>
+                  Ask for nothing more…
+                </Button>
+              )
+            }
           />
         )}
       </Stack>

@@ -81,7 +81,7 @@ function State({ state, enforcesOnly }: { state: string; enforcesOnly?: boolean 
   const look = states[state];
   return (
     <Badge variant="light" color={look?.color} tt="none">
-      {enforcesOnly && state === "ok" ? "enforces; outcomes are reported" : (look?.word ?? state)}
+      {enforcesOnly && state === "ok" ? "outcomes are reported" : (look?.word ?? state)}
     </Badge>
   );
 }
@@ -120,7 +120,7 @@ function SitePanel({ site: s }: { site: Site }) {
           />
         )}
         <Facts
-          min={92}
+          min={112}
           large
           items={[
             ["Requests", count(s.requests)],

@@ -10,6 +10,7 @@ import {
   IconEraser,
   IconFileAnalytics,
   IconGauge,
+  IconKey,
   IconListDetails,
   IconNetwork,
   IconRss,
@@ -37,6 +38,7 @@ export const navigation: { title: string; entries: Entry[] }[] = [
     title: "Act",
     entries: [
       { to: "/blocks", label: "Blocks", icon: IconBan },
+      { to: "/demands", label: "Demands", icon: IconKey },
       { to: "/trusted", label: "Trusted", icon: IconShieldCheck },
       { to: "/tracking", label: "Clear tracking", icon: IconEraser },
     ],

@@ -95,7 +95,8 @@ function ProfilePick({ value, set }: { value: string; set: (v: string) => void }
     <NativeSelect
       size="xs"
       maw={260}
-      label="Profile: how the application signs people in"
+      label="Profile"
+      description="How the application signs people in."
       value={value}
       onChange={(e) => set(e.currentTarget.value)}
       data={profiles}
