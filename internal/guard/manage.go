@@ -368,6 +368,14 @@ func (l *Lift) faults() warder.Faults {
 // toLift finds the Blocks that a lift names.
 func (g *Guard) toLift(l Lift, now time.Time) ([]*Block, error) {
 	n := now.UnixNano()
+	var named map[string]warder.Subject
+	if len(l.IDs) > 0 {
+		named = g.blocks.find(l.IDs)
+	}
+	// A Block acts as soon as it is made. Once the event that made it is judged
+	// its record is queued, so that its end comes after it in the journal.
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	var blocks []*Block
 	take := func(subject warder.Subject, wanted func(*stand) bool) {
 		for s := g.blocks.of(subject); s != nil; s = s.next {
@@ -376,10 +384,8 @@ func (g *Guard) toLift(l Lift, now time.Time) ([]*Block, error) {
 			}
 		}
 	}
-	if len(l.IDs) > 0 {
-		for id, subject := range g.blocks.find(l.IDs) {
-			take(subject, func(s *stand) bool { return s.ID() == id })
-		}
+	for id, subject := range named {
+		take(subject, func(s *stand) bool { return s.ID() == id })
 	}
 	if l.IP.IsValid() {
 		take(warder.Subject{IP: l.IP.Masked()}, func(*stand) bool { return true })
