@@ -521,7 +521,12 @@ func TestBlockLife(t *testing.T) {
 		if b.Hits != 5 || !b.LastHit.Equal(start.Add(time.Second)) || b.Note != note || b.ReviewedBy != who || !b.Until.Equal(until) {
 			t.Errorf("%+v", b)
 		}
-		j.commit(t, &guard.Record{BlockEnds: []guard.BlockEnd{{ID: "b1", At: until}}})
+		later := until.Add(time.Hour)
+		j.commit(t, &guard.Record{BlockEnds: []guard.BlockEnd{{ID: "b1", At: until}}},
+			&guard.Record{BlockEdits: []guard.BlockEdit{{ID: "b1", At: until, Until: &later}}})
+		if b, err = d.Block(t.Context(), "b1"); err != nil || b.State(until) != guard.StateExpired || !b.Until.Equal(until) {
+			t.Errorf("prolonged after it had ended: %+v, %v", b, err)
+		}
 		s, err := d.Load(t.Context(), until.Add(time.Minute))
 		if err != nil || len(s.Steps) != 1 || s.Steps[0].Subject != b.Subject || !s.Steps[0].Ended.Equal(until) {
 			t.Errorf("steps %+v %v", s.Steps, err)

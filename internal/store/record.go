@@ -77,8 +77,8 @@ func (b *batch) blocks(r *guard.Record) (map[string][]guard.Evidence, error) {
 			}
 		}
 		if e.Until != nil {
-			// A Block that was released by itself and is prolonged is live again.
-			if err := b.exec("UPDATE blocks SET until_at = $1, ended_at = 0 WHERE id = $2",
+			// The engine does not put a Block in force again that ended meanwhile.
+			if err := b.exec("UPDATE blocks SET until_at = $1 WHERE id = $2 AND ended_at = 0 AND lifted_at = 0",
 				micros(*e.Until), e.ID); err != nil {
 				return nil, err
 			}
