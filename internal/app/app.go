@@ -99,6 +99,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.closer.add("data directory", a.dir.Close)
+	if err := a.dir.whole(); err != nil {
+		return nil, err
+	}
 	if err := a.dir.sweep(); err != nil {
 		a.log.WarnContext(ctx, "leftovers of a backup cannot be removed", "error", err)
 	}

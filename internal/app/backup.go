@@ -31,6 +31,9 @@ const (
 	manifestFile = "manifest.json"
 	backupFormat = 1
 	maxSmallFile = 1 << 20 // of members that are not the database
+
+	// restoringFile stands in the data directory while a restore moves files.
+	restoringFile = "restoring"
 )
 
 // members are the files of a backup, in the order in which they are written.
@@ -175,11 +178,12 @@ func Restore(ctx context.Context, dir string, backup io.Reader, replace bool) (d
 	if done.Audit, err = examine(ctx, fresh); err != nil {
 		return done, err
 	}
+	if err := writeFile(d.file(restoringFile), nil); err != nil {
+		return done, unwritable(dir, err)
+	}
 	if done.Aside, err = d.moveAside(); err != nil {
 		return done, fmt.Errorf("move the old files aside: %w", err)
 	}
-	// The database comes last: without it the directory is not taken for one
-	// that can be served.
 	for _, name := range members {
 		if name == manifestFile {
 			continue
@@ -188,7 +192,24 @@ func Restore(ctx context.Context, dir string, backup io.Reader, replace bool) (d
 			return done, err
 		}
 	}
+	if err := syncDir(dir); err != nil {
+		return done, err
+	}
+	if err := os.Remove(d.file(restoringFile)); err != nil {
+		return done, err
+	}
 	return done, syncDir(dir)
+}
+
+// whole refuses a directory in which a restore was cut off between the old files
+// and the new ones. A start would make an empty database, in which nobody is
+// blocked and everybody may become the first owner.
+func (d *dataDir) whole() error {
+	if !d.has(restoringFile) {
+		return nil
+	}
+	return fmt.Errorf("a restore into data directory %s was cut off: repeat it with warder restore --replace (what stood there before is in %s)",
+		d.path, d.file("replaced-*"))
 }
 
 // readTar unpacks the members of a backup, each at most once, nothing else.
