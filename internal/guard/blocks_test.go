@@ -301,3 +301,21 @@ func TestEndOfABlockIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// SEMANTICS 5: what a trusted address does never counts, also in a session that
+// was ended.
+func TestTrustedAddressInARevokedSession(t *testing.T) {
+	bubble(t, rules("cooling_period: 0")+"trusted: [203.0.113.66]\n", func(r *rig) {
+		if _, err := r.RevokeSessions(context.Background(), Actor{Name: "test"}, RevokeRequest{Session: "s"}); err != nil {
+			r.Fatal(err)
+		}
+		for range 6 {
+			e := fail(attacker, "alice")
+			e.Session = "s"
+			r.want(r.report(e).Decision, warder.BlockAction, warder.SessionRevoked)
+		}
+		if blocks, alerts, _ := r.j.counts(); blocks != 0 || alerts != 0 {
+			t.Errorf("%d blocks and %d alerts about a trusted address", blocks, alerts)
+		}
+	})
+}

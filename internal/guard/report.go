@@ -327,7 +327,7 @@ func (g *Guard) gather(j *judgement, f *inForce, found finding) {
 	revoked := found.why == warder.SessionRevoked
 	facts.Covered = enforced && (found.why == warder.Blocked || revoked && !strings.HasSuffix(e.Name, "_FAILURE"))
 	facts.Refused = enforced && found.why != warder.Blocked && !revoked && j.attempt == nil
-	facts.Trusted = found.why == warder.Trusted
+	facts.Trusted = found.why == warder.Trusted || revoked && g.trusts(e.IP, j.now)
 	if j.attempt != nil && j.attempt.trusted {
 		facts.Trusted = true
 	}
