@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warderhq/warder"
@@ -119,7 +120,7 @@ func (w *World) Judge(ctx context.Context, e *warder.Event, seq int64, given *Te
 	s := scopeOf(e)
 	own := known{s.account, sourceOf(e, &s)}
 	f, unmet := w.facts(e, &s, own, given)
-	out := Judged{Facts: f, Refused: f.Covered && !f.Trusted, Unmet: max(unmet[0], unmet[1])}
+	out := Judged{Facts: f, Refused: f.Covered && !f.Trusted || w.revoked(e.Session), Unmet: max(unmet[0], unmet[1])}
 	hits := w.p.Hits(e, f, e.Time, seq)
 	plain := make([]counter.Hit, len(hits))
 	for i := range hits {
@@ -307,6 +308,9 @@ func (w *World) facts(e *warder.Event, s *scope, own known, given *TestFacts) (_
 				if !spared && r.action == warder.MFA && !w.within(w.met, own, dayMemory) {
 					unmet[1] = warder.MFA
 				}
+			case subject.Session != "":
+				// It does not cover guesses, which would be free in it ever after.
+				f.Covered = f.Covered || !strings.HasSuffix(e.Name, "_FAILURE")
 			case !spared:
 				f.Covered = true
 			}
@@ -320,6 +324,11 @@ func (w *World) facts(e *warder.Event, s *scope, own known, given *TestFacts) (_
 		}
 	}
 	return f, unmet
+}
+
+// revoked reports whether a crossing ended the session.
+func (w *World) revoked(session string) bool {
+	return session != "" && slices.ContainsFunc(w.live(warder.Subject{Session: session}), func(r result) bool { return r.action == warder.BlockAction })
 }
 
 // within reports whether something was noted of a source not longer ago than

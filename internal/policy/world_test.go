@@ -13,8 +13,9 @@ import (
 // scene feeds a World one event a second.
 type scene struct {
 	*testing.T
-	world *World
-	seq   int64
+	world   *World
+	seq     int64
+	session string
 }
 
 func newScene(t *testing.T, yaml string, most int) *scene {
@@ -35,7 +36,7 @@ func (s *scene) do(name, ip, account, guess string) Judged {
 	s.seq++
 	e := &warder.Event{
 		ID: fmt.Sprint(s.seq), Name: name, Time: testStart.Add(time.Duration(s.seq) * time.Second), IP: netip.MustParseAddr(ip),
-		Account: account, Realm: "user", Guess: warder.Guess{Same: guess},
+		Account: account, Realm: "user", Guess: warder.Guess{Same: guess}, Session: s.session,
 	}
 	got, err := s.world.Judge(s.Context(), e, s.seq, nil)
 	if err != nil {
@@ -115,5 +116,26 @@ func TestWorldIsBounded(t *testing.T) {
 	}
 	if g := w.good[netip.PrefixFrom(netip.MustParseAddr(office), 32)]; g == nil || len(g.accounts) > maxAccounts {
 		t.Errorf("accounts of one address: %v", g)
+	}
+}
+
+// A session that was ended is refused, but guesses in it count as they do in the
+// engine, or whoever had one ended could guess on unseen.
+func TestWorldCountsGuessesInARevokedSession(t *testing.T) {
+	const yaml = `activity: {rules: [
+		{id: r, events: ['*_LOGIN_FAILURE'], threshold: 3, time_range: 3600, action: block, cooling_period: 0},
+		{id: s, events: [SESSION_HIJACK_SUSPECTED], key: session, threshold: 1, time_range: 3600, action: block, cooling_period: 0}]}`
+	s := newScene(t, yaml, 0)
+	s.session = "stolen"
+	s.do("USER_LOGIN_SUCCESS", office, "alice", "")
+	s.do("SESSION_HIJACK_SUSPECTED", stranger, "alice", "")
+	if got := s.do("USER_LOGIN_SUCCESS", office, "alice", ""); !got.Refused {
+		t.Error("the ended session is let in")
+	}
+	for i := range 3 {
+		got := s.do("USER_LOGIN_FAILURE", stranger, "alice", "")
+		if crossed := got.Verdict.Crossing != nil; !got.Refused || crossed != (i == 2) {
+			t.Errorf("guess %d: refused %t, crossing %t", i+1, got.Refused, crossed)
+		}
 	}
 }
