@@ -38,6 +38,8 @@ type memJournal struct {
 	lookback time.Duration
 	commits  int
 	rows     int // of sessions
+	// reading, if set, is called by Tail between the clearings and the events.
+	reading func()
 }
 
 func newMemJournal() *memJournal {
@@ -253,11 +255,16 @@ func (m *memJournal) Tail(_ context.Context, after int64, f func(TailItem) error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var items []TailItem
-	for i := range m.events {
-		items = append(items, TailItem{Event: &m.events[i]})
-	}
 	for i := range m.clears {
 		items = append(items, TailItem{Clear: &m.clears[i]})
+	}
+	if reading := m.reading; reading != nil {
+		m.mu.Unlock()
+		reading()
+		m.mu.Lock()
+	}
+	for i := range m.events {
+		items = append(items, TailItem{Event: &m.events[i]})
 	}
 	slices.SortFunc(items, func(a, b TailItem) int { return int(a.seq() - b.seq()) })
 	for _, it := range items {

@@ -389,7 +389,7 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 	rec.Policy = &revision
 	rec.Audit = append(g.audit(by, "policy.set", fmt.Sprintf("revision %d", revision.N), comment,
 		string(old.doc.YAML()), string(revision.Document)), rec.Audit...)
-	counters, tape, upTo, err := g.recount(ctx, old.policy, compiled, now)
+	counters, tape, seen, err := g.recount(ctx, old.policy, compiled, now)
 	if err != nil {
 		return Revision{}, err
 	}
@@ -400,7 +400,7 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 		// Without its tape the recount is not the whole story: a commit that
 		// came so late that nobody waited for it leaves the counters as they are.
 		if counters != nil && g.taped == tape {
-			g.swapCounters(compiled, counters, upTo)
+			g.swapCounters(compiled, counters, seen)
 		}
 		g.force.Store(g.inForce(d, revision.N, compiled))
 		g.trustPolicy(compiled, g.dynamicTrust())
@@ -416,29 +416,47 @@ func (g *Guard) SetPolicy(ctx context.Context, by Actor, d *policy.Document, com
 	return revision, nil
 }
 
-// recount replays the journal under a new policy into fresh counters, up to
-// the event number it returns; nil if the new policy counts like the old one.
-// What happens from its beginning on is taped.
-func (g *Guard) recount(ctx context.Context, old, new *policy.Policy, now time.Time) (c *counter.Memory, tape *[]*Record, upTo int64, err error) {
+// recount replays the journal under a new policy into fresh counters; nil if the
+// new policy counts like the old one. What happens from its beginning on is
+// taped. seen are the numbers on the tape that the replay came upon already: the
+// journal is read in parts, while others write to it.
+func (g *Guard) recount(ctx context.Context, old, new *policy.Policy, now time.Time) (c *counter.Memory, tape *[]*Record, seen map[int64]bool, err error) {
 	if old.Counting() == new.Counting() {
-		return nil, nil, 0, nil
+		return nil, nil, nil, nil
 	}
 	g.mu.Lock()
 	queued := g.queue.snapshot()
 	tape = &queued
 	g.taped = tape
 	counters := g.counters.Fresh()
+	first := g.seq.Load() + 1
 	g.mu.Unlock()
+	eachItem(queued, func(item TailItem) { first = min(first, item.seq()) })
+	seen = map[int64]bool{}
 	err = g.journal.Tail(ctx, now.Add(-new.MaxWindow()).UnixMicro(), func(item TailItem) error {
 		g.replay(new, counters, item)
-		upTo = item.seq()
+		if n := item.seq(); n >= first {
+			seen[n] = true
+		}
 		return ctx.Err()
 	})
 	if err != nil {
 		g.stopTape()
-		return nil, nil, 0, errors.Join(ErrBusy, err)
+		return nil, nil, nil, errors.Join(ErrBusy, err)
 	}
-	return counters, tape, upTo, nil
+	return counters, tape, seen, nil
+}
+
+// eachItem calls f for everything in records that a replay is about.
+func eachItem(records []*Record, f func(TailItem)) {
+	for _, rec := range records {
+		for i := range rec.Events {
+			f(TailItem{Event: &rec.Events[i]})
+		}
+		for i := range rec.Clears {
+			f(TailItem{Clear: &rec.Clears[i]})
+		}
+	}
 }
 
 func (i TailItem) seq() int64 {
@@ -450,20 +468,12 @@ func (i TailItem) seq() int64 {
 
 // swapCounters catches up with what happened during a recount and puts the new
 // counters in place of the old. The caller holds the engine's lock.
-func (g *Guard) swapCounters(p *policy.Policy, counters *counter.Memory, upTo int64) {
-	catchUp := func(item TailItem) {
-		if item.seq() > upTo {
+func (g *Guard) swapCounters(p *policy.Policy, counters *counter.Memory, seen map[int64]bool) {
+	eachItem(*g.taped, func(item TailItem) {
+		if !seen[item.seq()] {
 			g.replay(p, counters, item)
 		}
-	}
-	for _, rec := range *g.taped {
-		for i := range rec.Events {
-			catchUp(TailItem{Event: &rec.Events[i]})
-		}
-		for i := range rec.Clears {
-			catchUp(TailItem{Clear: &rec.Clears[i]})
-		}
-	}
+	})
 	counters.Carry(g.counters)
 	g.counters = counters
 	clear(g.saved)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/warderhq/warder"
@@ -41,4 +42,32 @@ func TestLiftOfABlockThatIsBeingMade(t *testing.T) {
 			t.Errorf("the journal does not know that %s was lifted", b.Subject.IP)
 		}
 	}
+}
+
+// While a policy change replays the journal, events go on and an address is
+// lifted by the socket. The new counters know of its clearing, however the
+// replay came upon the rest.
+func TestLiftDuringAPolicyChange(t *testing.T) {
+	bubble(t, rules("cooling_period: 0"), func(r *rig) {
+		for range 4 {
+			r.report(fail(attacker, "alice"))
+		}
+		if _, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: warder.AddressKey(addr(attacker))}); err != nil {
+			r.Fatal(err)
+		}
+		r.j.set(func() {
+			r.j.reading = func() {
+				l := Lift{IP: warder.AddressKey(addr(attacker)), Verdict: VerdictError}
+				if _, err := r.Lift(context.Background(), Actor{Name: "cli:0", Urgent: true}, l); err != nil {
+					r.Error(err)
+				}
+				for range 4 {
+					r.report(fail("203.0.113.67", "bob"))
+				}
+			}
+		})
+		r.setPolicy(strings.Replace(rules("cooling_period: 0"), "3600", "3601", 1))
+		r.want(r.report(fail(attacker, "alice")).Decision, warder.Allow, warder.OK)
+		r.want(r.report(fail("203.0.113.67", "bob")).Decision, warder.BlockAction, warder.Threshold)
+	})
 }
