@@ -46,6 +46,9 @@ func report(ctx context.Context, name, ip, account, reason string) (action strin
 		return "", err
 	}
 	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return "", errors.New("warder: " + res.Status)
+	}
 	var answer struct {
 		Decision struct{ Action string }
 	}
@@ -86,8 +89,8 @@ function report(string $name, string $ip, string $account, ?string $reason = nul
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_TIMEOUT => 5,
     ]);
-    $answer = json_decode(curl_exec($call), true);
-    return $answer['decision']['action'];
+    $answer = json_decode((string) curl_exec($call), true);
+    return $answer['decision']['action'] ?? throw new RuntimeException('Warder did not answer');
 }
 
 report('USER_LOGIN_FAILURE', $_SERVER['REMOTE_ADDR'], 'alice', 'wrong_password');`,
@@ -140,6 +143,9 @@ func warder(ctx context.Context, path string, in any) (out answer, err error) {
 		return out, err
 	}
 	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return out, errors.New("warder: " + res.Status)
+	}
 	return out, json.NewDecoder(res.Body).Decode(&out)
 }
 
@@ -196,7 +202,8 @@ function warder(string $path, array $body): array
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_TIMEOUT => 15,
     ]);
-    return json_decode(curl_exec($call), true, 32, JSON_THROW_ON_ERROR);
+    $answer = json_decode((string) curl_exec($call), true);
+    return isset($answer['decision']) ? $answer : throw new RuntimeException('Warder did not answer');
 }
 
 function signIn(string $ip, string $account, string $password): string
