@@ -51,6 +51,7 @@ type commands struct {
 
 	Serve    serveCmd    `cmd:"" help:"Run the server."`
 	Gate     gateCmd     `cmd:"" help:"Run the server with an application behind its gate."`
+	Status   statusCmd   `cmd:"" help:"Tell whether the server is ready, and what is degraded. Exit code 1 if none runs."`
 	Check    checkCmd    `cmd:"" help:"Ask what would be answered to an address now. Counts nothing."`
 	Block    blockCmd    `cmd:"" help:"Block an address or a prefix."`
 	Unblock  unblockCmd  `cmd:"" help:"Lift the blocks of an address or a prefix."`

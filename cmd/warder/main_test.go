@@ -73,7 +73,7 @@ func TestShellQuote(t *testing.T) {
 // Every command and flag of the contract parses.
 func TestCommandLineOfTheContract(t *testing.T) {
 	for _, line := range []string{
-		"serve --help", "operator create --help", "operator list --help", "operator disable --help", "operator enable --help",
+		"serve --help", "status --help", "operator create --help", "operator list --help", "operator disable --help", "operator enable --help",
 		"key create --help", "key list --help", "key revoke --help", "block --help", "unblock --help", "check --help",
 		"policy show --help", "policy check --help", "policy apply --help", "policy test --help", "config check --help",
 		"replay --help", "explain --help", "audit verify --help", "export --help", "backup --help", "restore --help",
