@@ -27,16 +27,27 @@ import (
 // the documentation: what is printed there is what runs here.
 func snippet(t *testing.T, page, language string) string {
 	t.Helper()
+	return snippets(t, page, language)[0]
+}
+
+// snippets reads all of them.
+func snippets(t *testing.T, page, language string) (blocks []string) {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "integrations", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(b), "```"+language+"\n")
-	code, _, closed := strings.Cut(rest, "```")
-	if !ok || !closed {
+	for _, rest := range strings.Split(string(b), "```"+language+"\n")[1:] {
+		code, _, closed := strings.Cut(rest, "```")
+		if !closed {
+			t.Fatalf("%s has a block of %s that does not end", page, language)
+		}
+		blocks = append(blocks, code)
+	}
+	if len(blocks) == 0 {
 		t.Fatalf("%s has no block of %s", page, language)
 	}
-	return code
+	return blocks
 }
 
 // substitute puts other values into a configuration, each of which it must
@@ -175,40 +186,58 @@ func askWith(t *testing.T, port, from, method, target, send string, header ...st
 	return res.StatusCode, string(text), res.Header
 }
 
-// TestRealProxies runs the configurations of the documentation in the programs
-// that they are for. Clients come from two addresses of loopback; one of them
-// is blocked, and nothing it sends reaches the application.
+// realProxies run the configurations of the documentation in the programs that
+// they are for; open is the choice to stay open without Warder.
+var realProxies = []struct {
+	name string
+	run  func(t *testing.T, warder, application, port string, open bool)
+}{
+	{"nginx", func(t *testing.T, warder, application, port string, open bool) {
+		bin, dir := program(t, "nginx"), t.TempDir()
+		conf := snippet(t, "nginx.md", "nginx")
+		if open {
+			within, beside, ok := strings.Cut(snippets(t, "nginx.md", "nginx")[1], "# beside it\n")
+			if !ok {
+				t.Fatal("nginx.md does not say what stands beside the location")
+			}
+			conf = substitute(t, conf, "error_page 403 = @warder_denied;", "error_page 403 = @warder_denied;\n"+within,
+				"location = /.warder-auth {", beside+"\nlocation = /.warder-auth {")
+		}
+		conf = substitute(t, conf, "127.0.0.1:8420", warder, "127.0.0.1:3000", application, "listen 80;", "listen 127.0.0.1:"+port+";")
+		path := filepath.Join(dir, "nginx.conf")
+		putFile(t, path, nginxAround(dir, conf))
+		launch(t, port, bin, "-p", dir, "-c", path, "-e", "stderr")
+	}},
+	{"caddy", func(t *testing.T, warder, application, port string, open bool) {
+		bin, dir := program(t, "caddy"), t.TempDir()
+		conf := snippet(t, "caddy.md", "caddy")
+		if open {
+			conf = strings.TrimSuffix(strings.TrimSpace(conf), "}") + snippets(t, "caddy.md", "caddy")[1] + "}\n"
+		}
+		conf = substitute(t, conf,
+			"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "www.example.org {", "http://www.example.org:"+port+" {\n\tbind 127.0.0.1")
+		path := filepath.Join(dir, "Caddyfile")
+		putFile(t, path, "{\n\tadmin off\n}\n"+conf)
+		launch(t, port, bin, "run", "--config", path, "--adapter", "caddyfile")
+	}},
+	{"haproxy", func(t *testing.T, warder, application, port string, open bool) {
+		bin, dir := program(t, "haproxy"), t.TempDir()
+		script, path := filepath.Join(dir, "warder.lua"), filepath.Join(dir, "haproxy.cfg")
+		lua := substitute(t, snippet(t, "haproxy.md", "lua"), "127.0.0.1:8420", warder)
+		if open {
+			lua = substitute(t, lua, "local open = false", "local open = true")
+		}
+		putFile(t, script, lua)
+		putFile(t, path, substitute(t, snippet(t, "haproxy.md", "haproxy"),
+			"/etc/haproxy/warder.lua", script, "bind :80", "bind 127.0.0.1:"+port, "127.0.0.1:3000", application))
+		launch(t, port, bin, "-db", "-f", path)
+	}},
+}
+
+// TestRealProxies: clients come from two addresses of loopback; one of them is
+// blocked, and nothing it sends reaches the application.
 func TestRealProxies(t *testing.T) {
-	tests := []struct {
-		name string
-		run  func(t *testing.T, warder, application, port string)
-	}{
-		{"nginx", func(t *testing.T, warder, application, port string) {
-			bin, dir := program(t, "nginx"), t.TempDir()
-			conf := substitute(t, snippet(t, "nginx.md", "nginx"),
-				"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "listen 80;", "listen 127.0.0.1:"+port+";")
-			path := filepath.Join(dir, "nginx.conf")
-			putFile(t, path, nginxAround(dir, conf))
-			launch(t, port, bin, "-p", dir, "-c", path, "-e", "stderr")
-		}},
-		{"caddy", func(t *testing.T, warder, application, port string) {
-			bin, dir := program(t, "caddy"), t.TempDir()
-			conf := substitute(t, snippet(t, "caddy.md", "caddy"),
-				"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "www.example.org {", "http://www.example.org:"+port+" {\n\tbind 127.0.0.1")
-			path := filepath.Join(dir, "Caddyfile")
-			putFile(t, path, "{\n\tadmin off\n}\n"+conf)
-			launch(t, port, bin, "run", "--config", path, "--adapter", "caddyfile")
-		}},
-		{"haproxy", func(t *testing.T, warder, application, port string) {
-			bin, dir := program(t, "haproxy"), t.TempDir()
-			script, path := filepath.Join(dir, "warder.lua"), filepath.Join(dir, "haproxy.cfg")
-			putFile(t, script, substitute(t, snippet(t, "haproxy.md", "lua"), "127.0.0.1:8420", warder))
-			putFile(t, path, substitute(t, snippet(t, "haproxy.md", "haproxy"),
-				"/etc/haproxy/warder.lua", script, "bind :80", "bind 127.0.0.1:"+port, "127.0.0.1:3000", application))
-			launch(t, port, bin, "-db", "-f", path)
-		}},
-	}
-	for _, tt := range tests {
+	for _, tt := range realProxies {
 		t.Run(tt.name, func(t *testing.T) {
 			var reached atomic.Int64
 			var seen atomic.Pointer[http.Header]
@@ -224,7 +253,7 @@ func TestRealProxies(t *testing.T) {
 				c.ProtectLoopback = false
 			})
 			port := freePort(t)
-			tt.run(t, w.app.Addr(), strings.TrimPrefix(application.URL, "http://"), port)
+			tt.run(t, w.app.Addr(), strings.TrimPrefix(application.URL, "http://"), port, false)
 
 			const good, bad = "127.0.0.9", "127.0.0.66"
 			spoofed := []string{
@@ -269,13 +298,95 @@ func TestRealProxies(t *testing.T) {
 			if status, _, _ := ask(t, port, good, "GET", "/x%2Fy;z?q=1"); status != http.StatusOK {
 				t.Errorf("an unusual path of a good client: %d", status)
 			}
+			where := w.app.Addr()
 			w.stop()
 			before = reached.Load()
+			for _, target := range targets[:3] { // HAProxy tries for seconds
+				if status, _, _ := ask(t, port, good, "GET", target, spoofed...); status < 400 || target == "/admin" && status < 500 {
+					t.Errorf("%s without Warder: %d", target, status)
+				}
+			}
+			hang(t, where)
 			if status, _, _ := ask(t, port, good, "GET", "/"); status < 500 {
-				t.Errorf("without Warder: %d", status)
+				t.Errorf("while Warder says nothing: %d", status)
 			}
 			if reached.Load() != before {
 				t.Error("without Warder the application is open")
+			}
+		})
+	}
+}
+
+// hang listens in the place of a Warder that ended, and says nothing.
+func hang(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var held []net.Conn
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range held {
+			c.Close()
+		}
+	})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			held = append(held, c)
+			mu.Unlock()
+		}
+	}()
+}
+
+// TestRealProxiesOpen: where the operator chose so, the same proxies stay open
+// while Warder is stopped or silent, and closed to who is blocked while it runs.
+func TestRealProxiesOpen(t *testing.T) {
+	for _, tt := range realProxies {
+		t.Run(tt.name, func(t *testing.T) {
+			var seen atomic.Pointer[http.Header]
+			application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h := r.Header.Clone()
+				seen.Store(&h)
+				_, _ = w.Write([]byte("welcome"))
+			}))
+			t.Cleanup(application.Close)
+			w := start(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) {
+				c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+				c.ProtectLoopback = false
+			})
+			port := freePort(t)
+			tt.run(t, w.app.Addr(), strings.TrimPrefix(application.URL, "http://"), port, true)
+			const good, bad = "127.0.0.9", "127.0.0.66"
+			blocks, err := w.app.guard.ImportBlocks(t.Context(), guard.Actor{Name: "test"}, []guard.NewBlock{{IP: netip.MustParsePrefix(bad + "/32"), Reason: "test"}})
+			if err != nil || blocks[0] != nil {
+				t.Fatal(err, blocks)
+			}
+			if status, _, _ := ask(t, port, bad, "GET", "/"); status != http.StatusForbidden {
+				t.Errorf("who is blocked: %d", status)
+			}
+			where := w.app.Addr()
+			w.stop()
+			for _, state := range []string{"stopped", "silent"} {
+				if state == "silent" {
+					hang(t, where)
+				}
+				status, body, _ := ask(t, port, good, "GET", "/", "X-Forwarded-For", "192.0.2.1", "X-Real-IP", "192.0.2.1")
+				if status != http.StatusOK || body != "welcome" {
+					t.Errorf("%s: %d %s", state, status, body)
+					continue
+				}
+				if h := *seen.Load(); h.Get("X-Forwarded-For") != good {
+					t.Errorf("%s: the application is told X-Forwarded-For %q", state, h["X-Forwarded-For"])
+				}
 			}
 		})
 	}
