@@ -89,7 +89,7 @@ var challengeLanguages = []challengeWords{
 		Unknown:     "Votre adresse réseau n’est pas connue ici : aucune vérification n’est possible. Contactez les responsables de ce site.",
 		MFATitle:    "Encore une étape",
 		MFAText:     "Un second facteur est nécessaire pour cette connexion. Veuillez la terminer ; d’ici là, vous n’êtes pas connecté.",
-		MFANone:     "Un second facteur est nécessaire pour cette connexion, et ce site ne vous en a demandé aucun. Connectez-vous depuis un appareil déjà utilisé, ou contactez les responsables de ce site.",
+		MFANone:     "Un second facteur est nécessaire pour cette connexion, et ce site ne vous en a demandé aucun. Connectez-vous depuis un appareil déjà utilisé, ou contactez les responsables de ce site.", //nolint:misspell // French
 	},
 	{
 		Lang: "es", Title: "Un momento, por favor", Trouble: "No ha funcionado", Home: "A la página de inicio", //nolint:misspell // Spanish
