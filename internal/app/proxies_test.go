@@ -187,12 +187,13 @@ func askWith(t *testing.T, port, from, method, target, send string, header ...st
 }
 
 // realProxies run the configurations of the documentation in the programs that
-// they are for; open is the choice to stay open without Warder.
+// they are for, with the addresses of Warder, of its pages for end users and of
+// the application; open is the choice to stay open without Warder.
 var realProxies = []struct {
 	name string
-	run  func(t *testing.T, warder, application, port string, open bool)
+	run  func(t *testing.T, warder, pages, application, port string, open bool)
 }{
-	{"nginx", func(t *testing.T, warder, application, port string, open bool) {
+	{"nginx", func(t *testing.T, warder, pages, application, port string, open bool) {
 		bin, dir := program(t, "nginx"), t.TempDir()
 		conf := snippet(t, "nginx.md", "nginx")
 		if open {
@@ -203,24 +204,24 @@ var realProxies = []struct {
 			conf = substitute(t, conf, "error_page 403 = @warder_denied;", "error_page 403 = @warder_denied;\n"+within,
 				"location = /.warder-auth {", beside+"\nlocation = /.warder-auth {")
 		}
-		conf = substitute(t, conf, "127.0.0.1:8420", warder, "127.0.0.1:3000", application, "listen 80;", "listen 127.0.0.1:"+port+";")
+		conf = substitute(t, conf, "127.0.0.1:8420", warder, "127.0.0.1:8421", pages, "127.0.0.1:3000", application, "listen 80;", "listen 127.0.0.1:"+port+";")
 		path := filepath.Join(dir, "nginx.conf")
 		putFile(t, path, nginxAround(dir, conf))
 		launch(t, port, bin, "-p", dir, "-c", path, "-e", "stderr")
 	}},
-	{"caddy", func(t *testing.T, warder, application, port string, open bool) {
+	{"caddy", func(t *testing.T, warder, pages, application, port string, open bool) {
 		bin, dir := program(t, "caddy"), t.TempDir()
 		conf := snippet(t, "caddy.md", "caddy")
 		if open {
 			conf = strings.TrimSuffix(strings.TrimSpace(conf), "}") + snippets(t, "caddy.md", "caddy")[1] + "}\n"
 		}
 		conf = substitute(t, conf,
-			"127.0.0.1:8420", warder, "127.0.0.1:3000", application, "www.example.org {", "http://www.example.org:"+port+" {\n\tbind 127.0.0.1")
+			"127.0.0.1:8420", warder, "127.0.0.1:8421", pages, "127.0.0.1:3000", application, "www.example.org {", "http://www.example.org:"+port+" {\n\tbind 127.0.0.1")
 		path := filepath.Join(dir, "Caddyfile")
 		putFile(t, path, "{\n\tadmin off\n}\n"+conf)
 		launch(t, port, bin, "run", "--config", path, "--adapter", "caddyfile")
 	}},
-	{"haproxy", func(t *testing.T, warder, application, port string, open bool) {
+	{"haproxy", func(t *testing.T, warder, pages, application, port string, open bool) {
 		bin, dir := program(t, "haproxy"), t.TempDir()
 		script, path := filepath.Join(dir, "warder.lua"), filepath.Join(dir, "haproxy.cfg")
 		lua := substitute(t, snippet(t, "haproxy.md", "lua"), "127.0.0.1:8420", warder)
@@ -229,7 +230,7 @@ var realProxies = []struct {
 		}
 		putFile(t, script, lua)
 		putFile(t, path, substitute(t, snippet(t, "haproxy.md", "haproxy"),
-			"/etc/haproxy/warder.lua", script, "bind :80", "bind 127.0.0.1:"+port, "127.0.0.1:3000", application))
+			"/etc/haproxy/warder.lua", script, "bind :80", "bind 127.0.0.1:"+port, "127.0.0.1:8421", pages, "127.0.0.1:3000", application))
 		launch(t, port, bin, "-db", "-f", path)
 	}},
 }
@@ -253,7 +254,7 @@ func TestRealProxies(t *testing.T) {
 				c.ProtectLoopback = false
 			})
 			port := freePort(t)
-			tt.run(t, w.app.Addr(), strings.TrimPrefix(application.URL, "http://"), port, false)
+			tt.run(t, w.app.Addr(), "127.0.0.1:1", strings.TrimPrefix(application.URL, "http://"), port, false)
 
 			const good, bad = "127.0.0.9", "127.0.0.66"
 			spoofed := []string{
@@ -364,7 +365,7 @@ func TestRealProxiesOpen(t *testing.T) {
 				c.ProtectLoopback = false
 			})
 			port := freePort(t)
-			tt.run(t, w.app.Addr(), strings.TrimPrefix(application.URL, "http://"), port, true)
+			tt.run(t, w.app.Addr(), "127.0.0.1:1", strings.TrimPrefix(application.URL, "http://"), port, true)
 			const good, bad = "127.0.0.9", "127.0.0.66"
 			blocks, err := w.app.guard.ImportBlocks(t.Context(), guard.Actor{Name: "test"}, []guard.NewBlock{{IP: netip.MustParsePrefix(bad + "/32"), Reason: "test"}})
 			if err != nil || blocks[0] != nil {
