@@ -2,7 +2,7 @@ package gate
 
 // challengeWords are what the challenge page says in one language.
 type challengeWords struct {
-	Lang, Title, Trouble, Text, Posted, NoScript, Progress, Again, Go, Home string
+	Lang, Title, Trouble, Text, Asked, Posted, NoScript, Progress, Again, Go, Home string
 
 	Working, Loading, Please, Checking, Done, Going, Back string // as it goes on
 	Refused, Network, Broken, Unreachable                 string // what went wrong
@@ -15,7 +15,7 @@ type challengeWords struct {
 func (w *challengeWords) scripted() map[string]string {
 	return map[string]string{
 		"working": w.Working, "loading": w.Loading, "please": w.Please, "checking": w.Checking, "done": w.Done, "going": w.Going,
-		"back": w.Back, "trouble": w.Trouble, "refused": w.Refused, "network": w.Network, "broken": w.Broken,
+		"back": w.Back, "text": w.Text, "trouble": w.Trouble, "refused": w.Refused, "network": w.Network, "broken": w.Broken,
 	}
 }
 
@@ -37,6 +37,7 @@ var challengeLanguages = []challengeWords{
 	{
 		Lang: "en", Title: "One moment, please", Trouble: "That did not work", Home: "To the start page",
 		Text:     "Before you go on, your browser solves a small puzzle, so that programs which try passwords are slowed down. You need not do anything.",
+		Asked:    "Before you go on, please show that you are no program that tries passwords.",
 		Posted:   "What you entered was not checked and not kept. Please enter it again afterwards.",
 		NoScript: "This check needs JavaScript. Please switch it on for this site and reload the page.",
 		Progress: "Progress of the check", Again: "Try again", Go: "Continue",
@@ -56,6 +57,7 @@ var challengeLanguages = []challengeWords{
 	{
 		Lang: "de", Title: "Einen Moment bitte", Trouble: "Das hat nicht geklappt", Home: "Zur Startseite",
 		Text:     "Bevor es weitergeht, löst Ihr Browser eine kleine Aufgabe, damit Programme, die Passwörter durchprobieren, gebremst werden. Sie müssen nichts tun.",
+		Asked:    "Bevor es weitergeht, zeigen Sie bitte, dass Sie kein Programm sind, das Passwörter durchprobiert.",
 		Posted:   "Ihre Eingaben wurden weder geprüft noch gespeichert. Bitte geben Sie sie danach noch einmal ein.",
 		NoScript: "Diese Prüfung braucht JavaScript. Bitte schalten Sie es für diese Seite ein und laden Sie sie neu.",
 		Progress: "Fortschritt der Prüfung", Again: "Noch einmal versuchen", Go: "Weiter",
@@ -75,6 +77,7 @@ var challengeLanguages = []challengeWords{
 	{
 		Lang: "fr", Title: "Un instant, s’il vous plaît", Trouble: "Cela n’a pas fonctionné", Home: "Vers la page d’accueil",
 		Text:     "Avant de continuer, votre navigateur résout un petit calcul qui freine les programmes essayant des mots de passe. Vous n’avez rien à faire.", //nolint:misspell // French
+		Asked:    "Avant de continuer, veuillez montrer que vous n’êtes pas un programme qui essaie des mots de passe.",
 		Posted:   "Votre saisie n’a été ni vérifiée ni conservée. Veuillez la refaire ensuite.",
 		NoScript: "Cette vérification a besoin de JavaScript. Veuillez l’activer pour ce site et recharger la page.",
 		Progress: "Avancement de la vérification", Again: "Réessayer", Go: "Continuer",
@@ -94,6 +97,7 @@ var challengeLanguages = []challengeWords{
 	{
 		Lang: "es", Title: "Un momento, por favor", Trouble: "No ha funcionado", Home: "A la página de inicio", //nolint:misspell // Spanish
 		Text:     "Antes de continuar, su navegador resuelve un pequeño cálculo que frena a los programas que prueban contraseñas. No tiene que hacer nada.", //nolint:misspell // Spanish
+		Asked:    "Antes de continuar, demuestre que no es un programa que prueba contraseñas.",
 		Posted:   "Lo que escribió no se comprobó ni se guardó. Escríbalo de nuevo después.",
 		NoScript: "Esta comprobación necesita JavaScript. Actívelo para este sitio y vuelva a cargar la página.",
 		Progress: "Avance de la comprobación", Again: "Intentar de nuevo", Go: "Continuar",

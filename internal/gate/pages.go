@@ -495,7 +495,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, said *
 	}
 	var b bytes.Buffer
 	err := challengeTemplate.Execute(&b, map[string]any{
-		"W": said, "Title": title, "GoWord": goWord, "Data": c.Data, "Posted": c.Posted, "Message": c.Message, "Go": c.Go,
+		"W": said, "Title": title, "GoWord": goWord, "Data": c.Data, "Posted": c.Posted, "Asked": c.sources != nil, "Message": c.Message, "Go": c.Go,
 		"Brand": clip(v.Brand, maxBrand), "Contact": clip(v.Contact, maxBrand), "ContactWord": said.contact(),
 		"Style":  template.CSS(challengeStyle), //nolint:gosec // our own constant
 		"Script": template.JS(pageScript),      //nolint:gosec // our own constant

@@ -47,7 +47,9 @@ func newPages(t testing.TB, o PagesOptions) *Pages {
 		}
 	}
 	o.Secret = bytes.Repeat([]byte{2}, 32)
-	o.Clear = func(ip netip.Addr, realm string) (string, time.Duration) { return "clear-" + ip.String() + "-" + realm, 15 * time.Minute }
+	o.Clear = func(ip netip.Addr, realm string) (string, time.Duration) {
+		return "clear-" + ip.String() + "-" + realm, 15 * time.Minute
+	}
 	p, err := NewPages(o)
 	if err != nil {
 		t.Fatal(err)

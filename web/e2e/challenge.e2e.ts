@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { axe, endBrowser, nothing, picture, profile, watched } from "./browser";
+import { Captcha } from "./captcha";
 import { ownerEmail, password, setUp } from "./owner";
 import { freePort, Platform } from "./platform";
 import { Warder } from "./warder";
@@ -47,10 +48,14 @@ afterAll(async () => {
 });
 
 /** A visitor who comes from an address, by a front proxy that is trusted. */
-async function visitor(ip: string, look: Parameters<typeof profile>[0] = {}): Promise<[BrowserContext, Page]> {
+async function visitor(
+  ip: string,
+  look: Parameters<typeof profile>[0] = {},
+  at = gate,
+): Promise<[BrowserContext, Page]> {
   const context = await profile(look);
   await context.setExtraHTTPHeaders({ "X-Forwarded-For": ip });
-  return [context, await watched(context, gate)];
+  return [context, await watched(context, at)];
 }
 
 async function signIn(page: Page, secret: string) {
@@ -62,8 +67,8 @@ async function signIn(page: Page, secret: string) {
 const heading = (page: Page, name: string | RegExp) => page.getByRole("heading", { name, level: 1 });
 
 /** Two wrong passwords, after which the address is challenged. */
-async function annoy(page: Page) {
-  await page.goto(`${gate}/login`);
+async function annoy(page: Page, at = gate) {
+  await page.goto(`${at}/login`);
   for (const guess of ["one", "two"]) {
     await signIn(page, guess);
     await page.getByText("Wrong user name or password.").waitFor();
@@ -137,7 +142,7 @@ it("tells people without JavaScript what is needed", async () => {
   });
   const theirs = await plain.newPage();
   await theirs.goto(`${gate}/login`);
-  expect(await theirs.locator("noscript").innerText()).toContain("This check needs JavaScript.");
+  expect(await theirs.locator("noscript").textContent()).toContain("This check needs JavaScript.");
   expect(await theirs.getByRole("progressbar").count()).toBe(0);
   await plain.close();
   await context.close();
@@ -240,7 +245,9 @@ it("does a second of work at the dashboard's own sign-in", async () => {
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
   };
   for (const guess of ["a wrong password, one", "a wrong password, two"]) {
-    const answered = page.waitForResponse((r) => r.url().endsWith("/v1/session") && r.request().method() === "POST");
+    const answered = page.waitForResponse(
+      (r) => r.url().endsWith("/v1/session") && r.request().method() === "POST",
+    );
     await submit(guess);
     expect((await answered).status()).toBe(401);
     await page.getByRole("alert").waitFor();
@@ -252,4 +259,52 @@ it("does a second of work at the dashboard's own sign-in", async () => {
   expect(sent.map((body) => JSON.parse(body).clearance?.startsWith("w1."))).toEqual([undefined, true]);
   expect(nothing()).toEqual([]);
   await context.close();
+});
+
+it("shows the widget of a CAPTCHA service, and the proof of work where that is gone", async () => {
+  const captcha = await new Captcha().start();
+  const port = await freePort();
+  const www = `http://127.0.0.1:${port}`;
+  writeFileSync(
+    join(dir, "captcha.yaml"),
+    `policy_file: ${join(dir, "policy.yaml")}
+trusted_proxies: [127.0.0.1]
+outbound: {allow_private: [127.0.0.0/8]}
+challenge: {provider: turnstile, site_key: site-key, secret: the-secret, server: "${captcha.url}", difficulty: 12}
+sites: [{name: www, listen: "127.0.0.1:${port}", upstream: "${platform.url}", profile: sms-platform}]
+`,
+  );
+  const other = await new Warder({ WARDER_CONFIG: join(dir, "captcha.yaml") }).start();
+  const service = new URL(captcha.url).host;
+  const elsewhere = () => nothing().filter((fault) => fault !== `request to ${service}`);
+  try {
+    const [context, page] = await visitor("203.0.113.40", { scheme: "dark" }, www);
+    await annoy(page, www);
+    await page.goto(`${www}/login`);
+    await page.getByText("Please answer the question above.").waitFor();
+    await picture(page, "challenge-widget-dark-1440");
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole("button", { name: "I am human (site-key, dark)" }).click();
+    await heading(page, "Sign in").waitFor();
+    expect(captcha.verified.map((form) => form.get("remoteip"))).toEqual(["203.0.113.40"]);
+    await signIn(page, "right");
+    await heading(page, "Hello alice").waitFor();
+    expect(elsewhere()).toEqual([]);
+    await context.close();
+
+    captcha.stop();
+    const [second, theirs] = await visitor("203.0.113.41", {}, www);
+    await annoy(theirs, www);
+    await theirs.goto(`${www}/login`);
+    await heading(theirs, "Sign in").waitFor();
+    await signIn(theirs, "right");
+    await heading(theirs, "Hello alice").waitFor();
+    expect(elsewhere().filter((fault) => !fault.startsWith("page error"))).toEqual([]);
+    await second.close();
+    const ready = await (await fetch(`${other.url}/readyz`)).text();
+    expect(ready).toContain("captcha_unreachable");
+  } finally {
+    captcha.stop();
+    await other.end();
+  }
 });

@@ -67,6 +67,7 @@
     if (!(bits >= 1 && bits <= 32)) return fail(words.broken);
     const text = challenge + ".";
     const found = (n) => send({ token: text + n });
+    $("text").textContent = words.text;
     say(words.working);
     progress(0, bits);
     let worker;
