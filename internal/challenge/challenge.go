@@ -1,6 +1,7 @@
 // Package challenge poses the embedded proof of work: a puzzle that costs a
 // browser about a second and a guesser as much for every few guesses. It needs
-// no third party and no images.
+// no third party and no images. A Desk poses the challenges of a CAPTCHA service
+// instead, if the operator has one, for as long as that answers.
 //
 // It promises that a challenge is good for one address key, realm and purpose,
 // until it expires, and once: no part of it can be changed, and that it was
