@@ -152,7 +152,9 @@ func TestServiceFails(t *testing.T) {
 		"status":       func(url.Values) (int, string) { return 403, `{"success":true}` },
 		"wrong secret": func(url.Values) (int, string) { return 200, `{"success":false,"error-codes":["invalid-input-secret"]}` },
 		"internal":     func(url.Values) (int, string) { return 200, `{"success":false,"error-codes":["internal-error"]}` },
-		"huge":         func(url.Values) (int, string) { return 200, `{"success":true,"x":"` + strings.Repeat("a", maxVerdict) + `"}` },
+		"huge": func(url.Values) (int, string) {
+			return 200, `{"success":true,"x":"` + strings.Repeat("a", maxVerdict) + `"}`
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCaptcha(t)

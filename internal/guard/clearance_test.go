@@ -55,8 +55,11 @@ func TestTakeClearance(t *testing.T) {
 		clearance, _ := r.Cleared(addr(attacker), "user")
 		q := Query{IP: addr(attacker), Realm: "user", Clearance: clearance}
 		for _, other := range []Query{
-			{IP: addr("203.0.113.70"), Realm: "user", Clearance: clearance}, {IP: addr(attacker), Realm: "admin", Clearance: clearance},
-			{IP: addr(attacker), Realm: "user"}, {IP: addr(attacker), Realm: "user", Clearance: clearance + "x"}, {Realm: "user", Clearance: clearance},
+			{IP: addr("203.0.113.70"), Realm: "user", Clearance: clearance},
+			{IP: addr(attacker), Realm: "admin", Clearance: clearance},
+			{IP: addr(attacker), Realm: "user"},
+			{IP: addr(attacker), Realm: "user", Clearance: clearance + "x"},
+			{Realm: "user", Clearance: clearance},
 		} {
 			if r.TakeClearance(&other) {
 				t.Errorf("%+v is taken", other)
