@@ -74,6 +74,9 @@ type Guard struct {
 	revoked  broadcast
 	feed     subscribers
 
+	learning sync.Mutex               // guards learned, and is held by who changes history
+	learned  map[netip.Prefix]History // what commits told since history began to be read; nil: nobody reads
+
 	lists   sync.Mutex // guards lookups
 	lookups map[string]func(netip.Addr) (int, bool)
 
@@ -292,6 +295,11 @@ func (g *Guard) afterCommit(c Committed) {
 
 // applyHistory computes what the policy's criteria make of an address's past.
 func (g *Guard) applyHistory(p netip.Prefix, h History) {
+	g.learning.Lock()
+	defer g.learning.Unlock()
+	if g.learned != nil {
+		g.learned[p] = h
+	}
 	v := judgeHistory(g.force.Load().policy, h)
 	if v.action == warder.Allow {
 		g.history.Delete(p)

@@ -38,7 +38,8 @@ type memJournal struct {
 	lookback time.Duration
 	commits  int
 	rows     int // of sessions
-	// reading, if set, is called by Tail between the clearings and the events.
+	// reading, if set, is called by Tail between the clearings and the events, and
+	// by History before what it read is returned.
 	reading func()
 }
 
@@ -179,7 +180,13 @@ func (m *memJournal) History(_ context.Context, lookback time.Duration, _ time.T
 	if lookback == 0 {
 		return nil, nil
 	}
-	return m.history(), nil
+	h := m.history()
+	if reading := m.reading; reading != nil {
+		m.mu.Unlock()
+		reading()
+		m.mu.Lock()
+	}
+	return h, nil
 }
 
 func (m *memJournal) Answers(_ context.Context, app string, ids []string, since time.Time) (map[string]Answer, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -538,12 +539,23 @@ func (g *Guard) swapBlocked(p *policy.Policy, by Actor) (*Record, func(), error)
 	}, nil
 }
 
-// relearnHistory computes the history verdicts anew under a changed policy.
+// relearnHistory computes the history verdicts anew under a changed policy. What
+// is committed while the journal is read is newer than what was read.
 func (g *Guard) relearnHistory(ctx context.Context, p *policy.Policy) {
+	g.learning.Lock()
+	g.learned = make(map[netip.Prefix]History)
+	g.learning.Unlock()
 	facts, err := g.journal.History(ctx, p.Lookback, g.now())
+	g.learning.Lock()
+	defer g.learning.Unlock()
+	learned := g.learned
+	g.learned = nil
 	if err != nil {
 		g.log.Warn("read the history of addresses", "error", err)
 		return
+	}
+	if facts != nil {
+		maps.Copy(facts, learned)
 	}
 	// In one step: nobody whose past refuses them slips in between.
 	g.history.Replace(func(add func(netip.Prefix, historyVerdict)) {

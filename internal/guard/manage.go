@@ -332,7 +332,7 @@ func (g *Guard) Lift(ctx context.Context, by Actor, l Lift) ([]*Block, error) {
 			g.blocks.remove(b.Subject, b.ID)
 			b.LiftedAt, b.LiftedBy, b.Verdict, b.LiftReason = now, by.Name, l.Verdict, l.Reason
 			if byAddress(b.Subject) {
-				g.history.Delete(b.Subject.IP)
+				g.applyHistory(b.Subject.IP, History{})
 			}
 		}
 		for _, c := range rec.Clears {

@@ -71,3 +71,28 @@ func TestLiftDuringAPolicyChange(t *testing.T) {
 		r.want(r.report(fail("203.0.113.67", "bob")).Decision, warder.BlockAction, warder.Threshold)
 	})
 }
+
+// What is committed while the history is read for another policy is not undone
+// by what was read before it.
+func TestHistoryDuringAPolicyChange(t *testing.T) {
+	const yaml = "history: {enabled: true, lookback: 2592000, criteria: [{when: marked_fraudulent, at_least: 1, action: block}]}\n"
+	bubble(t, rules("cooling_period: 0")+yaml, func(r *rig) {
+		mark := func(ip string, fraudulent bool) {
+			m := Mark{Address: warder.AddressKey(addr(ip)), Fraudulent: fraudulent}
+			if err := r.change(context.Background(), &Record{Marks: []Mark{m}}, func() {}); err != nil {
+				r.Fatal(err)
+			}
+		}
+		mark("203.0.113.67", true)
+		r.want(r.check("203.0.113.67"), warder.BlockAction, warder.History)
+		r.j.set(func() {
+			r.j.reading = func() {
+				mark(attacker, true)
+				mark("203.0.113.67", false)
+			}
+		})
+		r.setPolicy(rules("cooling_period: 60") + yaml)
+		r.want(r.check(attacker), warder.BlockAction, warder.History)
+		r.want(r.check("203.0.113.67"), warder.Allow, warder.OK)
+	})
+}
