@@ -63,6 +63,9 @@ func (c *demoCmd) Run(ctx context.Context, e *env) (err error) {
 			return &usageError{fmt.Sprintf("%s: must be from 0 to 65535, is %d", port.name, port.n)}
 		}
 	}
+	if e.flags.Config != "" && e.flags.Config != os.Getenv("WARDER_CONFIG") {
+		return &usageError{"--config: the demo reads no configuration"}
+	}
 	if c.Speed < 1 || c.Speed > 20 {
 		return &usageError{fmt.Sprintf("--speed: must be from 1 to 20, is %d", c.Speed)}
 	}

@@ -97,6 +97,7 @@ func TestCommandLineOfTheContract(t *testing.T) {
 		"export everything":                      exitUsage,
 		"demo --port 70000":                      exitUsage,
 		"demo --speed 21":                        exitUsage,
+		"demo --config " + dir + "/none.yaml":    exitUsage,
 		"demo --smtp nowhere":                    exitUsage,
 		"check 203.0.113.7 --data " + dir:        exitFailure, // nothing is there
 		"config check " + dir + "/none.yaml":     exitFailure,

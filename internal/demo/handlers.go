@@ -47,7 +47,8 @@ func (p *Platform) route() {
 	mux.HandleFunc("POST /reset", p.renew)
 	mux.HandleFunc("GET /register", p.form("register", User))
 	mux.HandleFunc("POST /register", p.register)
-	mux.HandleFunc("POST /logout", p.signOut)
+	mux.HandleFunc("POST /logout", p.signOut("/login"))
+	mux.HandleFunc("POST /admin/logout", p.signOut("/admin/login"))
 
 	user := func(pattern string, h func(http.ResponseWriter, *http.Request, *account)) {
 		mux.HandleFunc(pattern, p.only(User, "/login", h))
@@ -150,14 +151,12 @@ func (p *Platform) signIn(realm Realm, home string) http.HandlerFunc {
 	}
 }
 
-func (p *Platform) signOut(w http.ResponseWriter, r *http.Request) {
-	to := "/login"
-	if p.who(r, Admin) != nil {
-		to = "/admin/login"
+func (p *Platform) signOut(to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p.close(r)
+		http.SetCookie(w, &http.Cookie{Name: SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.Redirect(w, r, to+"?note=bye", http.StatusSeeOther)
 	}
-	p.close(r)
-	http.SetCookie(w, &http.Cookie{Name: SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	http.Redirect(w, r, to+"?note=bye", http.StatusSeeOther)
 }
 
 func (p *Platform) forgot(w http.ResponseWriter, r *http.Request) {

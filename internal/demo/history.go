@@ -43,10 +43,11 @@ func (p *population) history(now time.Time, seed uint64) []warder.Event {
 		for range busy + r.IntN(40) {
 			one := &everybody[r.IntN(len(everybody))]
 			at := day.Add(7*time.Hour + time.Duration(r.IntN(12*3600))*time.Second)
-			stem, path := "USER", "/login"
+			stem, panel := "USER", ""
 			if one.realm == Admin {
-				stem, path = "ADMIN", "/admin/login"
+				stem, panel = "ADMIN", "/admin"
 			}
+			path := panel + "/login"
 			mistakes := 8 // one in so many
 			if one.addr == officeAddr {
 				mistakes = 40 // colleagues have a password manager
@@ -58,9 +59,9 @@ func (p *population) history(now time.Time, seed uint64) []warder.Event {
 			}
 			add(at, event(one, stem+"_LOGIN_SUCCESS", path))
 			if r.IntN(3) > 0 {
-				add(at.Add(time.Duration(5+r.IntN(60))*time.Minute), event(one, warder.Logout, "/logout"))
+				add(at.Add(time.Duration(5+r.IntN(60))*time.Minute), event(one, warder.Logout, panel+"/logout"))
 			}
-			if r.IntN(40) == 0 {
+			if one.realm == User && r.IntN(40) == 0 {
 				add(at.Add(-3*time.Minute), event(one, "USER_PASSWORD_RESET_REQUEST", "/forgot"))
 				add(at.Add(-2*time.Minute), event(one, "USER_PASSWORD_RESET_SUCCESS", "/reset"))
 			}

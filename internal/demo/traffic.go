@@ -188,7 +188,7 @@ func (t *traffic) administer(ctx context.Context, p person) {
 			return
 		}
 	}
-	v.do(ctx, http.MethodPost, "/logout", url.Values{})
+	v.do(ctx, http.MethodPost, "/admin/logout", url.Values{})
 	if number(3) == 0 {
 		v.get(ctx, "/admin/users")
 	}
@@ -218,7 +218,7 @@ func (t *traffic) attacks(ctx context.Context) {
 		}
 		kind(ctx, pool.next())
 	}
-	for t.pause(ctx, 75) {
+	for t.pause(ctx, 50) {
 		kinds[number(len(kinds))](ctx, pool.next())
 	}
 }
