@@ -154,11 +154,12 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	x.Context = ctx
 	abandon := func() { cancel(errShutdown) }
 	x.abandon.Store(&abandon)
+	client := r.Context()
 	x.decided = func() {
 		// What is left is an answer like any other.
 		limit.Stop()
 		s.live.passing(x, func() { cancel(nil) })
-		context.AfterFunc(r.Context(), func() { cancel(nil) })
+		context.AfterFunc(client, func() { cancel(nil) })
 	}
 	defer func() {
 		if x.token != "" && !x.settled {
@@ -341,7 +342,7 @@ func readable(encoding []string, body []byte) (_ []byte, sealed bool) {
 			return nil, len(body) > 0
 		}
 		plain, err := io.ReadAll(io.LimitReader(z, maxLook))
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err != nil && !(errors.Is(err, io.ErrUnexpectedEOF) && len(body) == maxLook) {
 			return nil, true
 		}
 		return plain, false

@@ -263,8 +263,10 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 	}
 	_ = r.Body.Close()
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	// A connection that the application has just closed is no reason to fail.
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	if len(body) == 0 {
-		r.Body = http.NoBody
+		r.Body, r.GetBody = http.NoBody, nil
 	}
 	r.Header.Del("Expect")
 	return body, nil

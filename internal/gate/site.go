@@ -486,7 +486,6 @@ func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && (x == nil || !x.attempted) {
 		panic(http.ErrAbortHandler) // the client is gone, or the exchange was ended
 	}
-	s.figures.unanswered.Store(time.Now().Unix())
 	if x != nil && x.bodied {
 		w.Header()["Connection"] = closing // some of it may not have been read
 	}
@@ -494,6 +493,7 @@ func (s *Site) broken(w http.ResponseWriter, r *http.Request, err error) {
 		writeProblem(w, r, http.StatusBadRequest, "The body did not arrive.")
 		return
 	}
+	s.figures.unanswered.Store(time.Now().Unix())
 	s.warn(r.Context(), &s.told.upstream, "the application does not answer", "error", err)
 	status := http.StatusBadGateway
 	var slow net.Error
