@@ -178,7 +178,8 @@ func newPattern(s string) pattern {
 func (p pattern) whole() bool { return p.path == "" && p.below }
 
 // match reports whether a reading falls under the pattern. Applications take
-// /login.json for /login, and PHP /login.php/x for /login.php.
+// /login.json for /login, Rails /login.anything, and PHP /login.php/x for
+// /login.php.
 func (p pattern) match(path string) bool {
 	if p.before {
 		for i := 0; ; {
@@ -205,7 +206,7 @@ func (p pattern) rest(rest string) bool {
 	case rest[0] == '/':
 		return p.below || strings.IndexByte(p.path[strings.LastIndexByte(p.path, '/')+1:], '.') >= 0
 	case rest[0] == '.' && !p.below:
-		return len(rest) <= 6 && strings.IndexByte(rest, '/') < 0
+		return true
 	}
 	return false
 }
