@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -33,6 +35,8 @@ const (
 type credentials struct {
 	account, password string
 	given             bool // there is a password, or some field of it
+	// sent is a digest of everything that could be taken for credentials.
+	sent []byte
 }
 
 // Faults of a request with credentials, as statuses.
@@ -91,6 +95,7 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 	}
 	c.account = text(c.account, warder.MaxAccount)
 	c.given = len(body) > 0 || has(query, e.Password) || len(e.When) > 0
+	c.sent = digest(r, body, e.Password)
 	return e, c, nil
 }
 
@@ -394,13 +399,78 @@ func jsonFields(body []byte) (fields, error) {
 	return out, nil
 }
 
+// digest is over all that a request with a form sends. Which of its fields the
+// application takes for the password cannot be known: whoever sends the one that
+// we look at as a decoy, and guesses with another, does not make the same mistake
+// again. Left out are only the tokens against forgery, of which every form has
+// its own.
+func digest(r *http.Request, body []byte, secrets []string) []byte {
+	h := sha256.New()
+	add := func(b string) {
+		h.Write([]byte(b))
+		h.Write([]byte{0})
+	}
+	form := func(s string) {
+		for pair := range strings.SplitSeq(s, "&") {
+			name, value, _ := strings.Cut(pair, "=")
+			if !fleeting(unescape(name), unescape(value), secrets) {
+				add(pair)
+			}
+		}
+		h.Write([]byte{1})
+	}
+	form(r.URL.RawQuery)
+	for _, line := range r.Header["Authorization"] {
+		add(line)
+	}
+	h.Write([]byte{1})
+	switch kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case "application/x-www-form-urlencoded":
+		form(string(body))
+	case "multipart/form-data":
+		// The boundary is another one each time.
+		for mr := multipart.NewReader(bytes.NewReader(body), params["boundary"]); ; {
+			part, err := mr.NextRawPart()
+			if err != nil {
+				break
+			}
+			value, _ := io.ReadAll(part) // of a body that is in memory, and was read before
+			if part.FileName() != "" || !fleeting(part.FormName(), string(value), secrets) {
+				add(part.Header.Get("Content-Disposition"))
+				add(string(value))
+			}
+		}
+	default:
+		h.Write(body)
+	}
+	return h.Sum(nil)
+}
+
+// token68 is what tokens are made of: no sign that structures JSON or XML, so
+// that nobody who reads the body in another way finds a password in it.
+var token68 = regexp.MustCompile(`^[0-9A-Za-z._~:+/=-]*$`)
+
+// fleeting reports whether a field holds a token that each form has anew.
+func fleeting(name, value string, secrets []string) bool {
+	if len(value) > maxToken || !token68.MatchString(value) || slices.Contains(secrets, name) {
+		return false
+	}
+	switch name = strings.ToLower(name); name {
+	case "token", "_token", "authenticity_token", "__requestverificationtoken", "set_session", "_wpnonce", "nonce", "form_build_id":
+		return true
+	}
+	return strings.Contains(name, "csrf") || strings.Contains(name, "xsrf")
+}
+
+const maxToken = 4 << 10 // bytes
+
 // guess hashes a wrong password, so that the same mistake counts once.
 func (s *Site) guess(realm string, c credentials) warder.Guess {
 	if c.password == "" {
 		return warder.Guess{}
 	}
 	return warder.Guess{
-		Same:    hexOf(hash(s.keys.guess, "same", warder.AccountKey(realm, c.account), c.password)[:8]),
+		Same:    hexOf(hash(s.keys.guess, "same", warder.AccountKey(realm, c.account), c.password, string(c.sent))[:8]),
 		Popular: hexOf(hash(s.keys.guess, "popular", c.password)[:8]),
 	}
 }
