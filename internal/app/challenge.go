@@ -93,7 +93,7 @@ func (c *challenges) Verify(ctx context.Context, token string, ip netip.Addr, re
 		return true, nil, nil
 	case errors.As(err, &code):
 		return false, []string{string(code)}, nil
-	case errors.Is(err, challenge.ErrService):
+	case errors.Is(err, challenge.ErrService), errors.Is(err, challenge.ErrBusy):
 		// Another challenge, asked for now, is the embedded one.
 		return false, []string{"unavailable"}, nil
 	}
@@ -123,8 +123,20 @@ func (a *App) newPages(cfg *config.Config, c *challenges) (*gate.Pages, error) {
 	}
 	return gate.NewPages(gate.PagesOptions{
 		Secret: secret, Challenges: c.desk, Clear: a.guard.Cleared, PublicURL: a.live.publicURL, Origins: cfg.Challenge.Origins,
-		Logger: a.log.With("part", "pages"),
+		Tell: a.tellChallenge, Logger: a.log.With("part", "pages"),
 	})
+}
+
+// pagesApp is in whose name events about challenges are written.
+var pagesApp = &guard.App{ID: "pages", Name: "pages"}
+
+// tellChallenge writes an event about a challenge. None of them is counted.
+func (a *App) tellChallenge(ctx context.Context, e warder.Event) {
+	for _, r := range a.guard.Report(ctx, pagesApp, []guard.Incoming{{Event: e}}) {
+		if r.Err != nil {
+			a.log.DebugContext(ctx, "an event about a challenge is not durable yet", "error", r.Err)
+		}
+	}
 }
 
 // challengeURL is where somebody solves a challenge that is asked for by the

@@ -339,6 +339,12 @@ func TestGateChallengeAttacks(t *testing.T) {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
 	}
+	if n := g.events(t, "CHALLENGE_FAILURE"); n != 2 { // of two addresses, once a minute each
+		t.Errorf("%d CHALLENGE_FAILURE", n)
+	}
+	if n := g.events(t, "CHALLENGE_SUCCESS"); n != 1 {
+		t.Errorf("%d CHALLENGE_SUCCESS", n)
+	}
 	// The token is still good: none of that spent it.
 	if _, got := sendSolution(t, c, at, from, give{"ticket": p.Ticket, "token": token}); got.status != 200 {
 		t.Errorf("the honest one: %d %s", got.status, got.body)

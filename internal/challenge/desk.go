@@ -36,6 +36,9 @@ type Verifier interface {
 // sense. Nothing was spent.
 var ErrService = errors.New("the CAPTCHA service is out of order")
 
+// ErrBusy says that too many tokens are being checked; nothing was spent.
+var ErrBusy = errors.New("too many answers to a CAPTCHA are being checked")
+
 // DeskOptions are what a Desk is made of. Issuer is required.
 type DeskOptions struct {
 	Issuer *Issuer
@@ -62,6 +65,8 @@ type Desk struct {
 	down    time.Time // the service is taken to be out of order until then
 	probing bool
 	probed  time.Time
+	asking  map[netip.Prefix]int // tokens that the service is looking at, by address key
+	asked   int                  // all of them
 }
 
 // Bounds of what is asked of a service.
@@ -69,6 +74,8 @@ const (
 	outage     = time.Minute      // how long a failure is believed
 	probeEvery = 10 * time.Second // at most
 	tokenLife  = 24 * time.Hour   // spent tokens of a service are remembered for so long
+	maxAsking  = 64               // tokens that the service is asked about at a time
+	maxOfOne   = 4                // of those from one address key
 	// MaxServiceToken bounds the tokens of external services, in bytes.
 	MaxServiceToken = 8 << 10
 )
@@ -81,7 +88,7 @@ func NewDesk(o DeskOptions) (*Desk, error) {
 	case o.Service != nil && (o.Verify == nil || o.Spender == nil):
 		return nil, errors.New("challenge: an external service needs Verify and Spender")
 	}
-	d := &Desk{opts: o, log: o.Logger}
+	d := &Desk{opts: o, log: o.Logger, asking: map[netip.Prefix]int{}}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -128,7 +135,11 @@ func (d *Desk) Redeem(ctx context.Context, now time.Time, token string, b Bindin
 	if token == "" || len(token) > MaxServiceToken {
 		return ErrInvalid
 	}
+	if !d.begin(b.AddressKey) {
+		return ErrBusy
+	}
 	err := d.opts.Verify.Verify(ctx, token, remote)
+	d.end(b.AddressKey)
 	if _, ok := errors.AsType[Code](err); ok {
 		d.healthy(nil, now)
 		return err
@@ -148,6 +159,27 @@ func (d *Desk) Redeem(ctx context.Context, now time.Time, token string, b Bindin
 		return ErrSpent
 	}
 	return err
+}
+
+// begin takes a place among those whose tokens the service is asked about.
+func (d *Desk) begin(key netip.Prefix) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asked >= maxAsking || d.asking[key] >= maxOfOne {
+		return false
+	}
+	d.asked++
+	d.asking[key]++
+	return true
+}
+
+func (d *Desk) end(key netip.Prefix) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked--
+	if d.asking[key]--; d.asking[key] == 0 {
+		delete(d.asking, key)
+	}
 }
 
 // Unreachable is told that a browser does not reach the service, and returns

@@ -226,6 +226,50 @@ func TestServiceUnreachable(t *testing.T) {
 	}
 }
 
+// TestServiceIsAskedWithinBounds: nobody makes Warder ask the service without
+// end, and nobody keeps others from being checked.
+func TestServiceIsAskedWithinBounds(t *testing.T) {
+	c := newCaptcha(t)
+	d, down := desk(t, "turnstile", c.URL, nil)
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	d.opts.Verify = slow{arrived, release}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(release)
+	for range maxOfOne {
+		wg.Go(func() { _ = d.Redeem(t.Context(), begin, "a", alice, visitor) })
+		<-arrived
+	}
+	if err := d.Redeem(t.Context(), begin, "a", alice, visitor); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more of the same address: %v", err)
+	}
+	for i := range maxAsking - maxOfOne {
+		b := alice
+		b.AddressKey = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 32)
+		wg.Go(func() { _ = d.Redeem(t.Context(), begin, "a", b, visitor) })
+		<-arrived
+	}
+	other := alice
+	other.AddressKey = netip.MustParsePrefix("192.0.2.1/32")
+	if err := d.Redeem(t.Context(), begin, "a", other, visitor); !errors.Is(err, ErrBusy) || down.Load() {
+		t.Errorf("one more of all: %v, down %v", err, down.Load())
+	}
+}
+
+// slow is a service that takes its time.
+type slow struct {
+	arrived chan struct{}
+	release chan struct{}
+}
+
+func (s slow) Verify(context.Context, string, netip.Addr) error {
+	s.arrived <- struct{}{}
+	<-s.release
+	return ErrInvalid
+}
+
+func (slow) Probe(context.Context) error { return nil }
+
 // TestServiceFallbackAlways: where the operator allows it, a browser that does
 // not reach the service works harder instead.
 func TestServiceFallbackAlways(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/challenge"
 	"github.com/warderhq/warder/internal/clientip"
 )
@@ -52,6 +53,8 @@ type PagesOptions struct {
 	Challenges Challenges
 	// Clear makes the clearance that a solved challenge is worth.
 	Clear func(ip netip.Addr, realm string) (clearance string, lasts time.Duration)
+	// Tell writes an event about a challenge; may be nil.
+	Tell func(ctx context.Context, e warder.Event)
 	// PublicURL is where people reach the pages; empty: only on the sites
 	// themselves.
 	PublicURL string
@@ -68,7 +71,8 @@ type PagesOptions struct {
 type Pages struct {
 	opts      PagesOptions
 	ticketKey []byte
-	origins   []string // allowed, the public one first
+	origins   []string          // allowed, the public one first
+	told      *memory[struct{}] // address keys of whom a failure was told a moment ago
 	log       *slog.Logger
 }
 
@@ -77,7 +81,7 @@ func NewPages(o PagesOptions) (*Pages, error) {
 	if len(o.Secret) < 32 || o.Challenges == nil || o.Clear == nil {
 		return nil, errors.New("gate: pages need Secret, Challenges and Clear")
 	}
-	p := &Pages{opts: o, ticketKey: hash(o.Secret, "gate ticket"), log: o.Logger}
+	p := &Pages{opts: o, ticketKey: hash(o.Secret, "gate ticket"), log: o.Logger, told: newMemory[struct{}](16<<10, time.Minute)}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -329,14 +333,42 @@ func (p *Pages) solved(w http.ResponseWriter, r *http.Request, v view) {
 	err = p.opts.Challenges.Redeem(r.Context(), now, s.Token, b, v.ip)
 	if err != nil {
 		p.notAccepted(w, r, said, b, err)
+		if code, ok := errors.AsType[challenge.Code](err); ok {
+			p.tell(r, v, t.Realm, challengeFailure, string(code))
+		}
 		return
 	}
+	p.tell(r, v, t.Realm, challengeSuccess, "")
 	clearance, lasts := p.opts.Clear(v.ip, t.Realm)
 	w.Header().Add("Set-Cookie", (&http.Cookie{
 		Name: ClearanceCookie, Value: clearance, Path: "/", MaxAge: int(lasts / time.Second),
 		HttpOnly: true, Secure: v.secure, SameSite: http.SameSiteLaxMode,
 	}).String())
 	writeAnswer(w, http.StatusOK, &solvedAnswer{Return: handOver(t.Return, clearance), ExpiresIn: int64(lasts / time.Second)})
+}
+
+// The events about challenges.
+const (
+	challengeSuccess = "CHALLENGE_SUCCESS"
+	challengeFailure = "CHALLENGE_FAILURE"
+)
+
+// tell writes an event about a challenge: for each one that was solved, which
+// cost work, and once a minute for each address that sends what is no solution.
+func (p *Pages) tell(r *http.Request, v view, realm, name, reason string) {
+	if p.opts.Tell == nil {
+		return
+	}
+	if key := warder.AddressKey(v.ip).String(); name == challengeFailure {
+		if _, ok := p.told.get(key); ok {
+			return
+		}
+		p.told.put(key, struct{}{})
+	}
+	p.opts.Tell(context.WithoutCancel(r.Context()), warder.Event{
+		Name: name, IP: v.ip, Realm: realm, Reason: reason, UserAgent: text(r.Header.Get("User-Agent"), warder.MaxUserAgent),
+		Method: r.Method, Path: ChallengePath,
+	})
 }
 
 // handOver adds the clearance to an address of another origin, whose

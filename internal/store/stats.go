@@ -80,9 +80,9 @@ func newStats(recent *recent) *stats {
 }
 
 // failure reports whether an event is a failure of the kind that history
-// counts.
+// counts. Challenges that were not solved count nowhere (SEMANTICS 40).
 func failure(e *guard.Event) bool {
-	return e.Eligible && strings.HasSuffix(e.Name, "_FAILURE")
+	return e.Eligible && strings.HasSuffix(e.Name, "_FAILURE") && e.Name != "CHALLENGE_FAILURE"
 }
 
 // count adds an event.
