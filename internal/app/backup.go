@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/warderhq/warder/internal/api"
+	"github.com/warderhq/warder/internal/counter"
 	"github.com/warderhq/warder/internal/guard"
+	"github.com/warderhq/warder/internal/policy"
 	"github.com/warderhq/warder/internal/store"
 )
 
@@ -268,11 +270,11 @@ func unpack(path string, r io.Reader) error {
 
 // examine opens the unpacked database as a start would, and reads all of it.
 func examine(ctx context.Context, dir string) (rows int64, err error) {
-	key, err := readKey(filepath.Join(dir, auditFile))
+	keys, err := (&dataDir{path: dir}).secrets()
 	if err != nil {
 		return 0, err
 	}
-	db, err := store.Open(ctx, store.Options{Path: filepath.Join(dir, DatabaseFile), AuditKey: key})
+	db, err := store.Open(ctx, store.Options{Path: filepath.Join(dir, DatabaseFile), AuditKey: keys.audit})
 	if err != nil {
 		return 0, remedy(err, dir)
 	}
@@ -286,6 +288,19 @@ func examine(ctx context.Context, dir string) (rows int64, err error) {
 	}
 	if !report.OK {
 		return 0, fmt.Errorf("the audit trail in the backup is not genuine: row %d: %s", report.Bad, report.Fault)
+	}
+	preset, err := policy.Preset("classic")
+	if err != nil {
+		return 0, fmt.Errorf("read preset classic: %w", err)
+	}
+	g, err := guard.New(guard.Options{
+		Journal: db, Counters: counter.New(counter.Options{Secret: keys.counters}), Secret: keys.tokens, Preset: preset,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("make the engine: %w", err)
+	}
+	if err := leanly(func() error { return g.Load(ctx) }); err != nil {
+		return 0, fmt.Errorf("a server could not start with the database in the backup: %w", err)
 	}
 	return report.Rows, nil
 }
