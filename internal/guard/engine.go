@@ -266,12 +266,14 @@ func (g *Guard) logged(what string, err error) {
 	}
 }
 
-// later runs f outside the engine's lock, soon. What does not fit is dropped:
-// only notices come here.
-func (g *Guard) later(f func()) {
+// later runs f outside the engine's lock, soon; false means that too much
+// waits already, and f will not run.
+func (g *Guard) later(f func()) bool {
 	select {
 	case g.aside <- f:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -339,7 +341,9 @@ func (g *Guard) use(q *Query, now time.Time) {
 	u := g.touch(q, now)
 	if u.jumped != "" {
 		query := *q
-		g.later(func() { g.reportJump(u, query) })
+		if !g.later(func() { g.reportJump(u, query) }) {
+			g.sessions.untold(q.Session) // its next use tells
+		}
 	}
 }
 

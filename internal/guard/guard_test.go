@@ -888,6 +888,37 @@ func TestHijackedSessionEnds(t *testing.T) {
 	})
 }
 
+// More stolen sessions at once than fit are told of at their next use.
+func TestManyHijackedSessionsEnd(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		const many = 1200
+		thief := func(i int) warder.Decision {
+			return r.Check(r.app, &Query{IP: addr("198.51.100.1"), Session: fmt.Sprintf("sess-%d", i), UserAgent: "curl/8.5.0"})
+		}
+		for i := range many {
+			e := succeed("203.0.113.5", "alice")
+			e.Session, e.UserAgent = fmt.Sprintf("sess-%d", i), "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+			r.report(e)
+		}
+		r.mu.Lock() // the engine is busy
+		for i := range many {
+			thief(i)
+		}
+		r.mu.Unlock()
+		for range 2 {
+			time.Sleep(time.Second)
+			for i := range many {
+				thief(i)
+			}
+		}
+		for i := range many {
+			if d := thief(i); d.Reason != warder.SessionRevoked {
+				t.Fatalf("session %d: %s %s", i, d.Action, d.Reason)
+			}
+		}
+	})
+}
+
 func TestTwoNetworksAtOnce(t *testing.T) {
 	bubble(t, "", func(r *rig) {
 		e := succeed("203.0.113.5", "alice")

@@ -161,6 +161,15 @@ func (t *sessions) touch(id string, address netip.Prefix, ua string, now time.Ti
 	return u
 }
 
+// untold forgets that a jump of a session was reported.
+func (t *sessions) untold(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if el := t.m[id]; el != nil {
+		el.Value.(*liveSession).told = false
+	}
+}
+
 // changed returns the sessions that have to be written, and takes them for
 // written.
 func (t *sessions) changed() []Session {
