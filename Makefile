@@ -23,7 +23,7 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 # Packages in which goroutines meet: tested once more under the race detector,
 # by make soak also app, which takes a minute.
-RACY := $(addsuffix /...,$(addprefix ./internal/,alert api challenge counter feed guard operator policy prefix store))
+RACY := $(addsuffix /...,$(addprefix ./internal/,alert api challenge counter feed gate guard operator policy prefix store))
 
 .PHONY: build run demo web test test-web race fuzz bench real soak lint fmt clean
 
@@ -81,7 +81,7 @@ real:
 soak: real
 	WARDER_SOAK=1 $(GO) test -count=1 -v -timeout 60m ./internal/acceptance
 	$(GO) test -tags soak -run Soak -timeout 60m ./...
-	$(GO) test -race -timeout 30m ./internal/app
+	WARDER_SOAK=1 $(GO) test -race -timeout 30m ./internal/app
 
 lint:
 	$(LINT) run ./...

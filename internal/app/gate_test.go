@@ -20,6 +20,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -270,12 +271,22 @@ func (g *guarded) events(t testing.TB, name string) int {
 // overTLS gives the site a certificate, so that clients speak HTTP/2.
 func overTLS(t *testing.T, g **x509.CertPool) func(*config.Config, *config.Site) {
 	t.Helper()
+	dir := t.TempDir()
+	*g = putCertificate(t, dir, 1)
+	return func(_ *config.Config, s *config.Site) {
+		s.TLS = config.TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	}
+}
+
+// putCertificate writes a certificate for loopback and its key.
+func putCertificate(t *testing.T, dir string, serial int64) *x509.CertPool {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "www"}, NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "www"}, NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -286,15 +297,12 @@ func overTLS(t *testing.T, g **x509.CertPool) func(*config.Config, *config.Site)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	putFile(t, filepath.Join(dir, "cert.pem"), cert)
 	putFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
-	*g = x509.NewCertPool()
-	(*g).AppendCertsFromPEM([]byte(cert))
-	return func(_ *config.Config, s *config.Site) {
-		s.TLS = config.TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(cert))
+	return roots
 }
 
 // both runs a test over HTTP/1.1 and over HTTP/2.
@@ -315,6 +323,9 @@ func TestGateParallelGuesses(t *testing.T) {
 	both(t, func(t *testing.T, g *guarded) {
 		c := g.client()
 		rounds := 5
+		if os.Getenv("WARDER_SOAK") != "" {
+			rounds = 20
+		}
 		for round := range rounds {
 			before := g.checked.Load()
 			from := fmt.Sprintf("203.0.113.%d", round+1)
@@ -423,7 +434,7 @@ func TestGateOutage(t *testing.T) {
 			wg.Go(func() {
 				gate <- struct{}{}
 				defer func() { <-gate }()
-				for try := range 5 {
+				for try := range 10 {
 					r := do(t, c, g.request("POST", "/login", fmt.Sprintf("203.0.113.%d", i%50), wrong(fmt.Sprintf("person%d", i), try)))
 					if !broken(r.status) {
 						t.Errorf("status %d", r.status)

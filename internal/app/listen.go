@@ -38,8 +38,8 @@ func listenTCP(addr string) (*limited, error) {
 // What one address may hold of the connections of a gate: a quarter, and little
 // once half of all are taken, so that nobody takes them from everybody else.
 const (
-	perAddress     = maxConns / 4
-	perAddressFull = maxConns / 64
+	shareUsual = 4
+	shareFull  = 64
 )
 
 // limited accepts a connection only while fewer than cap(slots) are open, and
@@ -74,9 +74,9 @@ func (l *limited) hold(c net.Conn) (key netip.Prefix, ok bool) {
 		return key, true
 	}
 	key = warder.AddressKey(a)
-	most := perAddress
+	most := cap(l.slots) / shareUsual
 	if len(l.slots) > cap(l.slots)/2 {
-		most = perAddressFull
+		most = cap(l.slots) / shareFull
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
