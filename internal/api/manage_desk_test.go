@@ -482,6 +482,40 @@ func TestMailPasswordStaysWithItsServer(t *testing.T) {
 	}
 }
 
+// TestSettingsOfALostSecret: a password that cannot be opened any more keeps
+// nothing from starting, and can be set again.
+func TestSettingsOfALostSecret(t *testing.T) {
+	h := newWhole(t)
+	settings := func(secret string) *Settings {
+		s, err := NewSettings(t.Context(), SettingsOptions{Store: h.db, Secret: []byte(strings.Repeat(secret, 32)), Base: DefaultValues()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	patch := func(password string) *SettingsPatch {
+		var p SettingsPatch
+		text := `{"smtp":{"host":"mail.example.org","from":"w@example.org","user":"u","password":"` + password + `"}}`
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			t.Fatal(err)
+		}
+		return &p
+	}
+	if err := settings("a").Change(t.Context(), guard.Actor{Name: "test"}, patch("hunter2hunter2"), -1); err != nil {
+		t.Fatal(err)
+	}
+	s := settings("b")
+	if now := s.Current(); now.SMTP.Host != "mail.example.org" || now.SMTP.Password != "" {
+		t.Errorf("with another secret: %+v", now.SMTP)
+	}
+	if err := s.Change(t.Context(), guard.Actor{Name: "test"}, patch("hunter3hunter3"), -1); err != nil {
+		t.Fatal(err)
+	}
+	if now := settings("b").Current(); now.SMTP.Password != "hunter3hunter3" {
+		t.Errorf("set again: %+v", now.SMTP)
+	}
+}
+
 // TestViewsOfOneAreBounded: one person cannot use up what all share.
 func TestViewsOfOneAreBounded(t *testing.T) {
 	h := newWhole(t)

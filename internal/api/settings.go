@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/mail"
 	"net/netip"
 	"net/textproto"
@@ -151,6 +152,8 @@ type SettingsOptions struct {
 	// NewSettings. It returns the names of what takes effect only after a
 	// restart. An error means that nothing was changed.
 	Apply func(Values) (restart []string, err error)
+	// Logger is told of what cannot be read any more; nil: nobody.
+	Logger *slog.Logger
 }
 
 // Settings keep the values in force.
@@ -181,6 +184,9 @@ type stored struct {
 func NewSettings(ctx context.Context, opts SettingsOptions) (*Settings, error) {
 	if opts.Apply == nil {
 		opts.Apply = func(Values) ([]string, error) { return nil, nil }
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	seal, err := newSeal(opts.Secret)
 	if err != nil {
@@ -250,7 +256,8 @@ func (s *Settings) values(row stored) (Values, error) {
 		if sealed, ok := row.Secrets[name]; ok {
 			text, err := s.seal.Open(nil, nil, sealed, []byte(name))
 			if err != nil {
-				return v, fmt.Errorf("read setting %s: it was sealed with another key; set it again", name)
+				// Mails wait for it. If nothing started, nobody could set it again.
+				s.opts.Logger.Warn("a setting was sealed with another secret.key; set it again", "setting", name)
 			}
 			*to.(*string) = string(text)
 			continue

@@ -130,6 +130,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	base, readOnly := settingsOf(cfg)
 	settings, err := api.NewSettings(ctx, api.SettingsOptions{
 		Store: a.db, Secret: secrets.settings, Base: base, ReadOnly: readOnly, Apply: a.apply,
+		Logger: a.log.With("part", "api"),
 	})
 	if err != nil {
 		return nil, err
