@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/textproto"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -130,3 +132,37 @@ func cherokee(r rune) rune {
 // invisible reports whether r cannot be seen at the end of a name: a space, or
 // a format character such as the zero width space or a direction mark.
 func invisible(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
+// otherHeaders are names of headers that say something else than who the client
+// is. Proxies pass most of them on as the client sent them.
+var otherHeaders = []string{
+	"Accept", "Authorization", "Cache-Control", "Connection", "Cookie", "Date", "Expect", "From", "Host", "Keep-Alive", "Origin", "Pragma",
+	"Proxy-Authorization", "Proxy-Connection", "Range", "Referer", "Set-Cookie", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via",
+	"X-Forwarded-Host", "X-Forwarded-Method", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-Uri",
+	"X-Requested-With", "X-Request-Id",
+}
+
+// CheckClientHeader reports whether a header of this name can carry the address
+// of a client; the error says why not, without the name. A header that has
+// another meaning is one that clients fill in: with it everybody would choose
+// an address.
+func CheckClientHeader(name string) error {
+	canonical := textproto.CanonicalMIMEHeaderKey(name)
+	switch {
+	case strings.Contains(name, "_"):
+		return errors.New("must not contain underscores: many proxies cannot tell them from hyphens")
+	case name == "" || len(name) > 64 || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		return errors.New("must be the name of an HTTP header, of letters, digits and hyphens, such as X-Forwarded-For")
+	case canonical == "Forwarded":
+		return errors.New("Forwarded is not supported, use X-Forwarded-For")
+	}
+	for _, prefix := range []string{"Accept-", "Access-Control-", "Content-", "If-", "Sec-", "X-Original-", "X-Warder-"} {
+		if strings.HasPrefix(canonical, prefix) {
+			return fmt.Errorf("%s... says something else than who the client is: name the header that your proxy sets, such as X-Forwarded-For", prefix)
+		}
+	}
+	if slices.Contains(otherHeaders, canonical) {
+		return fmt.Errorf("%s says something else than who the client is: name the header that your proxy sets, such as X-Forwarded-For", canonical)
+	}
+	return nil
+}

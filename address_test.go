@@ -307,6 +307,24 @@ func FuzzAccountKey(f *testing.F) {
 	})
 }
 
+// A header with another meaning is filled in by clients: with it everybody
+// would choose an address.
+func TestClientHeader(t *testing.T) {
+	for _, good := range []string{"X-Forwarded-For", "x-real-ip", "CF-Connecting-IP", "True-Client-IP", "X-Client-Address"} {
+		if err := CheckClientHeader(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{
+		"", "X_Forwarded_For", "X Y", "X-Y:", "Forwarded", "Cookie", "cookie", "HOST", "authorization", "Proxy-Authorization", "User-Agent", "Referer",
+		"Origin", "Content-Type", "Accept-Language", "Sec-Fetch-Site", "X-Forwarded-Host", "X-Original-URL", "X-Warder-Action", strings.Repeat("x", 65),
+	} {
+		if err := CheckClientHeader(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
 func BenchmarkAccountKey(b *testing.B) {
 	for _, name := range []string{"alice@example.com", "Alice@example.com", "jürgen"} {
 		b.Run(name, func(b *testing.B) {

@@ -379,6 +379,8 @@ func TestSettingsOverHTTP(t *testing.T) {
 		`{"trusted_proxies":["::/0"]}`:              "body.trusted_proxies[0]",
 		`{"trusted_proxies":["10.0.0.1/8"]}`:        "body.trusted_proxies[0]",
 		`{"client_ip_header":"X Y"}`:                "body.client_ip_header",
+		`{"client_ip_header":"cookie"}`:             "body.client_ip_header",
+		`{"client_ip_header":"Host"}`:               "body.client_ip_header",
 		`{"public_url":"javascript:alert(1)"}`:      "body.public_url",
 		`{"contact":"a\u0000b"}`:                    "body.contact",
 		`{"session":{"idle":43200,"absolute":900}}`: "body.session.idle",
@@ -530,4 +532,44 @@ func TestViewsOfOneAreBounded(t *testing.T) {
 	}
 	eve.want(t, http.StatusConflict, "POST", "/v1/views", SavedViewBody{Name: "x", Page: "events"}, nil)
 	h.want(t, 201, "POST", "/v1/views", `{"name":"x","page":"events","query":""}`, nil)
+}
+
+// TestAddressesTellWhatStandsAgainstThem: also when many later blocks stand, by
+// a wider prefix, and no more once it is lifted.
+func TestAddressesTellWhatStandsAgainstThem(t *testing.T) {
+	h := newWhole(t)
+	for i := range 5 {
+		h.want(t, 200, "POST", "/v1/events", failure("198.51.100.4", i), nil)
+		h.want(t, 200, "POST", "/v1/events", failure("198.51.100.9", 10), nil)
+	}
+	var many strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&many, `,{"ip":"192.0.%d.%d"}`, i/250, i%250)
+	}
+	h.want(t, 200, "POST", "/v1/blocks/import", `{"blocks":[`+many.String()[1:]+`]}`, nil)
+	of := func(ip string) *BlockView {
+		t.Helper()
+		var list Items[AddressView]
+		h.want(t, 200, "GET", "/v1/ips?ip="+ip, "", &list)
+		if len(list.Items) != 1 {
+			t.Fatalf("%s: %+v", ip, list.Items)
+		}
+		return list.Items[0].Block
+	}
+	b := of("198.51.100.4")
+	if b == nil || b.IP != "198.51.100.4" || b.State != "active" || b.Rule != "sign_in" || b.BlockedAt.IsZero() {
+		t.Fatalf("%+v", b)
+	}
+	if b := of("198.51.100.9"); b != nil {
+		t.Errorf("one failure: %+v", b)
+	}
+	h.want(t, 200, "DELETE", "/v1/blocks/"+b.ID, `{"verdict":"error"}`, nil)
+	if b := of("198.51.100.4"); b != nil {
+		t.Errorf("lifted: %+v", b)
+	}
+	var wide BlockView
+	h.want(t, 201, "POST", "/v1/blocks", `{"ip":"198.51.100.0/24","duration":600}`, &wide)
+	if b := of("198.51.100.4"); b == nil || b.ID != wide.ID || b.IP != "198.51.100.0/24" || b.Until == nil {
+		t.Errorf("within a wider block: %+v", b)
+	}
 }

@@ -99,13 +99,8 @@ func New(o Options) (*Resolver, error) {
 	}
 	if o.Header != "" {
 		r.header = http.CanonicalHeaderKey(o.Header)
-		switch {
-		case strings.Contains(o.Header, "_"):
-			faults.Add("client_ip_header", "must not contain underscores: many proxies cannot tell them from hyphens")
-		case strings.Trim(strings.ToLower(o.Header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
-			faults.Add("client_ip_header", "must be the name of a header, of letters, digits and hyphens")
-		case r.header == "Forwarded":
-			faults.Add("client_ip_header", "Forwarded is not supported, use %s", DefaultHeader)
+		if err := warder.CheckClientHeader(o.Header); err != nil {
+			faults.Add("client_ip_header", "%s", err)
 		}
 	}
 	if err := faults.Err(); err != nil {

@@ -70,8 +70,8 @@ var settings = []setting{
 		return err
 	}},
 	{name: "client_ip_header", kind: text, set: func(c *Config, v []string) error {
-		if !isToken(v[0]) {
-			return errors.New("must be the name of an HTTP header, such as X-Forwarded-For")
+		if err := warder.CheckClientHeader(v[0]); err != nil {
+			return err
 		}
 		c.ClientIPHeader = textproto.CanonicalMIMEHeaderKey(v[0])
 		return nil
