@@ -35,7 +35,7 @@ func TestLinkIsMailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var body io.Reader = m.Body
+	body := m.Body
 	if m.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
 		body = quotedprintable.NewReader(body)
 	}

@@ -33,6 +33,7 @@ type AddressView struct {
 	Note       string          `json:"note,omitempty"`
 	MarkedBy   string          `json:"marked_by,omitempty"`
 	MarkedAt   *time.Time      `json:"marked_at,omitempty"`
+	Block      *BlockView      `json:"block,omitempty" doc:"In lists: the block in force that covers it and lasts longest."`
 }
 
 func newAddressView(a *store.Address) AddressView {
@@ -163,7 +164,11 @@ func (s *Server) manageSources() {
 				return Items[AddressView]{}, err
 			}
 			list, err := db.ListAddresses(ctx, filter, in.page())
-			return Items[AddressView]{Items: views(list.Items, newAddressView), Next: list.Next}, err
+			if err != nil {
+				return Items[AddressView]{}, err
+			}
+			out := Items[AddressView]{Items: views(list.Items, newAddressView), Next: list.Next}
+			return out, s.standing(ctx, list.Items, out.Items)
 		})
 	register(s, "GET /v1/ips/{ip}", "get-ip", "Everything about one address", 0,
 		func(ctx context.Context, in *AddressPath) (AddressProfile, error) {
@@ -211,6 +216,34 @@ func (s *Server) manageSources() {
 		})
 	s.manageSessions()
 	s.manageWhy()
+}
+
+// standing tells of each address which block is in force against it. Memory
+// knows that of any number; what else there is to tell of it is stored.
+func (s *Server) standing(ctx context.Context, list []store.Address, out []AddressView) error {
+	now := time.Now()
+	var ids []string
+	standing := make([]*guard.Block, len(list))
+	for i := range list {
+		if standing[i] = s.opts.Guard.StandingBlock(list[i].IP); standing[i] != nil {
+			ids = append(ids, standing[i].ID)
+		}
+	}
+	stored, err := s.opts.Store.BlocksByID(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i, b := range standing {
+		if b == nil {
+			continue
+		}
+		if known, ok := stored[b.ID]; ok {
+			b = &known
+		}
+		v := newBlockView(b, now)
+		out[i].Block = &v
+	}
+	return nil
 }
 
 func pathAddr(text string) (netip.Addr, error) {

@@ -641,3 +641,14 @@ func (g *Guard) LiftDemand(ctx context.Context, by Actor, id, reason string) (*D
 		g.demands.remove(d)
 	})
 }
+
+// StandingBlock is the live Block that lasts longest of those that cover an
+// address key, as memory knows it: without reason, evidence and figures. nil:
+// there is none.
+func (g *Guard) StandingBlock(key netip.Prefix) *Block {
+	s, at := g.blocks.longest(key.Addr(), g.now().UnixNano())
+	if s == nil {
+		return nil
+	}
+	return s.block(warder.Subject{IP: at})
+}

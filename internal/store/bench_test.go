@@ -291,6 +291,13 @@ func BenchmarkLoadBlocks(b *testing.B) {
 			}
 		}
 	})
+	b.Run("list-q-none", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := d.ListBlocks(context.Background(), BlockFilter{Q: "zzz", Now: start.Add(day)}, Page{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("list-ip", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := d.ListBlocks(context.Background(), BlockFilter{IP: prefix("10.1.2.3/32"), Now: start.Add(day)}, Page{}); err != nil {

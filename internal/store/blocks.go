@@ -103,15 +103,46 @@ func (f *BlockFilter) where() *where {
 		first, last := bounds(p)
 		w.add("ip_first IS NULL OR (ip_last || '') < (? || '') OR (ip_first || '') > (? || '')", first, last)
 	}
-	if q := strings.TrimSpace(f.Q); q != "" {
-		if p, ok := parseNet(q); ok {
-			overlapping(w, p)
-		} else {
-			w.add(`id = ? OR reference = ? AND reference <> '' OR account <> '' AND account LIKE ? ESCAPE '\'`,
-				q, strings.ToUpper(q), "%\x1f"+likeText(foldAccount(q))+"%")
-		}
-	}
 	return w
+}
+
+// fewMatches is how many Blocks a search names one by one.
+const fewMatches = 500
+
+// searchBlocks adds what a search asks for. Most searches find a handful, or nothing:
+// these are found by the indexes of ids, references and accounts, and not by a
+// walk through all Blocks. Where many match, a walk soon meets some.
+func (d *DB) searchBlocks(ctx context.Context, text string, w *where) error {
+	q := strings.TrimSpace(text)
+	if q == "" {
+		return nil
+	}
+	if p, ok := parseNet(q); ok {
+		overlapping(w, p)
+		return nil
+	}
+	args := []any{q, strings.ToUpper(q), "%\x1f" + likeText(foldAccount(q)) + "%"}
+	var found []any
+	err := d.read(ctx, `SELECT n FROM blocks WHERE id = $1
+		UNION SELECT n FROM blocks WHERE reference = $2 AND reference <> ''
+		UNION SELECT n FROM (SELECT n FROM blocks INDEXED BY blocks_account WHERE account <> '' AND account LIKE $3 ESCAPE '\' LIMIT $4)`,
+		append(args, fewMatches+1), func(scan func(...any) error) error {
+			var n int64
+			err := scan(&n)
+			found = append(found, n)
+			return err
+		})
+	switch {
+	case err != nil:
+		return fmt.Errorf("search blocks: %w", err)
+	case len(found) == 0:
+		w.add("1 = 0")
+	case len(found) <= fewMatches:
+		w.in("n", found)
+	default:
+		w.add(`id = ? OR reference = ? AND reference <> '' OR account <> '' AND account LIKE ? ESCAPE '\'`, args...)
+	}
+	return nil
 }
 
 // overlapping selects Blocks of prefixes that lie within p or around it. Those
@@ -158,6 +189,9 @@ type numbered[T any] struct {
 
 func (d *DB) blockPage(ctx context.Context, f BlockFilter, c *cursor, limit int) ([]numbered[guard.Block], error) {
 	w := f.where()
+	if err := d.searchBlocks(ctx, f.Q, w); err != nil {
+		return nil, err
+	}
 	if c != nil {
 		w.add("from_at <= ?", c.A)
 		w.add("from_at < ? OR n < ?", c.A, c.B)
@@ -236,6 +270,27 @@ func (d *DB) oneBlock(ctx context.Context, condition string, arg any) (*guard.Bl
 		return nil, ErrNotFound
 	}
 	return out, d.fillEvidence(ctx, out)
+}
+
+// BlocksByID returns the Blocks with these ids, MaxPage at most, without their
+// evidence.
+func (d *DB) BlocksByID(ctx context.Context, ids []string) (map[string]guard.Block, error) {
+	out := make(map[string]guard.Block, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	w := &where{}
+	w.in("id", anys(ids[:min(len(ids), MaxPage)]))
+	query, args := w.query("SELECT n, "+blockColumns+" FROM blocks", "")
+	err := d.read(ctx, query, args, func(scan func(...any) error) error {
+		_, b, err := scanBlock(scan)
+		out[b.ID] = b
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read blocks: %w", err)
+	}
+	return out, nil
 }
 
 func (d *DB) fillEvidence(ctx context.Context, b *guard.Block) error {

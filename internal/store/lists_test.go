@@ -252,6 +252,92 @@ func TestBadCursor(t *testing.T) {
 	})
 }
 
+// TestBlockSearch: a search that many Blocks match lists all of them, one that
+// few or none match exactly these.
+func TestBlockSearch(t *testing.T) {
+	forEach(t, func(t *testing.T, d *DB) {
+		j := &journal{DB: d}
+		r := &guard.Record{}
+		for i := range fewMatches + 50 {
+			b := block(fmt.Sprintf("a%d", i), "198.51.100.1/32", start.Add(time.Duration(i)*time.Second), 0)
+			b.Subject = warder.Subject{Account: fmt.Sprintf("user\x1feve%d", i), Source: "d:x"}
+			r.Blocks = append(r.Blocks, b)
+		}
+		for i := range 50 {
+			r.Blocks = append(r.Blocks, block(fmt.Sprintf("b%d", i), "192.0.2.1/32", start.Add(time.Duration(i)*time.Second), 0))
+		}
+		j.commit(t, r)
+		for q, want := range map[string]int{
+			"eve": fewMatches + 50, "eve549": 1, "EVE54": 11, "a7": 1, "REF-B7": 1, "192.0.2.1": 50, "zzz": 0, "%": 0, " ": fewMatches + 100,
+		} {
+			n := 0
+			last := time.Time{}
+			f := BlockFilter{Now: start.Add(day), Q: q, NoEvidence: true}
+			if err := d.EachBlock(t.Context(), f, func(b *guard.Block) error {
+				if n++; !last.IsZero() && b.From.After(last) {
+					t.Errorf("%q: %s is out of order", q, b.ID)
+				}
+				last = b.From
+				return nil
+			}); err != nil || n != want {
+				t.Errorf("%q: %d, want %d, %v", q, n, want, err)
+			}
+		}
+		known, err := d.BlocksByID(t.Context(), []string{"a7", "b7", "none"})
+		if err != nil || len(known) != 2 || known["b7"].Reference != "REF-B7" {
+			t.Errorf("%v, %v", known, err)
+		}
+	})
+}
+
+// TestBlockCountsAreTheLists: the figures of the first page are the lengths of
+// the lists that they lead to, whatever blocks there are.
+func TestBlockCountsAreTheLists(t *testing.T) {
+	forEach(t, func(t *testing.T, d *DB) {
+		j := &journal{DB: d}
+		at := func(m int) time.Time { return start.Add(time.Duration(m) * time.Minute) }
+		var list []*guard.Block
+		for i, origin := range []string{guard.FromRule, guard.FromManual, guard.FromPolicy, guard.FromImport} {
+			for k, life := range []time.Duration{0, time.Minute, 2 * time.Hour} {
+				for copies := range 5 {
+					b := block(fmt.Sprintf("b%d-%d-%d", i, k, copies), fmt.Sprintf("192.0.%d.%d/32", i, 10*k+copies), at(i), life)
+					b.Origin, b.Observed = origin, copies == 4 && origin == guard.FromRule
+					list = append(list, b)
+				}
+			}
+		}
+		who := "operator:x"
+		r := &guard.Record{}
+		for i := range 4 {
+			for k := range 3 {
+				r.BlockEnds = append(r.BlockEnds, guard.BlockEnd{ID: fmt.Sprintf("b%d-%d-0", i, k), At: at(10), By: who, Verdict: "error"})
+				r.BlockEdits = append(r.BlockEdits, guard.BlockEdit{ID: fmt.Sprintf("b%d-%d-1", i, k), Reviewed: &who, At: at(9)})
+			}
+		}
+		j.commit(t, &guard.Record{Blocks: list}, r)
+		now := at(60)
+		no := false
+		length := func(f BlockFilter) (n int64) {
+			t.Helper()
+			f.Now, f.State, f.NoEvidence = now, guard.StateActive, true
+			if err := d.EachBlock(t.Context(), f, func(*guard.Block) error { n++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		s, _, err := d.Summary(t.Context(), EventFilter{From: start}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if active := length(BlockFilter{}); active != s.ActiveBlocks || active == 0 {
+			t.Errorf("%d active blocks, listed %d", s.ActiveBlocks, active)
+		}
+		if queue := length(BlockFilter{Source: guard.FromRule, Reviewed: &no}); queue != s.Unreviewed || queue == 0 {
+			t.Errorf("%d unreviewed blocks, listed %d", s.Unreviewed, queue)
+		}
+	})
+}
+
 // TestBlockFilters tries every filter of the report.
 func TestBlockFilters(t *testing.T) {
 	forEach(t, func(t *testing.T, d *DB) {

@@ -14,7 +14,7 @@ const out = join(dirname(fileURLToPath(import.meta.url)), "out");
 let browser: Browser | undefined;
 const faults: string[] = [];
 
-export type Look = { scheme?: "light" | "dark"; width?: number; height?: number };
+export type Look = { scheme?: "light" | "dark"; width?: number; height?: number; touch?: boolean };
 
 /** A browser profile of its own: cookies, storage, nothing shared. */
 export async function profile(look: Look = {}): Promise<BrowserContext> {
@@ -30,6 +30,7 @@ export async function profile(look: Look = {}): Promise<BrowserContext> {
     locale: "en-GB",
     timezoneId: "Asia/Kolkata",
     reducedMotion: "reduce",
+    hasTouch: look.touch,
   });
   context.setDefaultTimeout(10_000);
   return context;

@@ -138,6 +138,36 @@ it("shows what arrives without moving a row", async () => {
   await page.getByRole("table", { name: "Recent events" }).getByText("203.0.113.250").first().waitFor();
 });
 
+it("tells the counts of a day at the first touch, and opens it at the second", async () => {
+  const phone = await profile({ width: 390, touch: true });
+  await phone.addCookies(await context.cookies());
+  const theirs = await watched(phone, warder.url);
+  await theirs.goto(warder.url);
+  const chart = theirs.locator("[data-chart=trend]");
+  await chart.locator("[data-series]").first().waitFor();
+  await chart.scrollIntoViewIfNeeded();
+  const box = await chart.boundingBox();
+  if (!box) throw new Error("the chart has no size");
+  const touch = () => theirs.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 2);
+  await touch();
+  await theirs.locator("[data-tip]").getByText("Tap again to open").waitFor();
+  await touch();
+  await theirs.waitForURL(/\/events\?.*range=/);
+  await phone.close();
+});
+
+it("lists the keys on a question mark, and not while somebody types", async () => {
+  await open();
+  await page.keyboard.press("?");
+  const dialog = page.getByRole("dialog", { name: "Keyboard shortcuts" });
+  await dialog.getByText("Events over time").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  await page.goto(`${warder.url}/events`);
+  await page.getByRole("textbox", { name: "Search events" }).pressSequentially("why?");
+  expect(await dialog.count()).toBe(0);
+});
+
 it("finds the reference that a blocked caller reads out", async () => {
   const { decision } = await warder.attack("203.0.113.251");
   await open();

@@ -1,7 +1,7 @@
 import { Group, Text } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { curveMonotoneX, line } from "d3-shape";
-import { type KeyboardEvent, type PointerEvent, useMemo, useReducer } from "react";
+import { type KeyboardEvent, type PointerEvent, useMemo, useReducer, useRef, useState } from "react";
 import { SeverityMark } from "@/components/Severity";
 import { type Severity, severities, severityColor, severityLook } from "@/lib/severity";
 import "./charts.css";
@@ -41,6 +41,8 @@ export function TrendChart(props: {
   const { buckets, size, series = severities, log = false, height = 260 } = props;
   const { ref, width } = useElementSize();
   const [state, act] = useReducer(cursor, {});
+  const [touching, setTouching] = useState(false);
+  const shownBefore = useRef<number>(undefined); // at the beginning of a touch
   const count = buckets.length;
   const inner = {
     width: Math.max(0, width - margin.left - margin.right),
@@ -119,15 +121,23 @@ export function TrendChart(props: {
       onKeyDown={keys}
       onBlur={() => act({ type: "clear" })}
       onPointerMove={(e) => act({ type: "move", to: under(e) })}
-      onPointerLeave={() => act({ type: "leave" })}
+      onPointerLeave={(e) => {
+        // A finger leaves by being lifted: what it showed stays.
+        if (e.pointerType !== "touch") act({ type: "leave" });
+      }}
       onPointerDown={(e) => {
+        setTouching(e.pointerType === "touch");
+        shownBefore.current = at;
         if (e.pointerType === "touch" || e.button !== 0) return;
         e.currentTarget.setPointerCapture(e.pointerId);
         act({ type: "press", at: under(e) });
       }}
       onPointerUp={(e) => {
         if (e.pointerType === "touch") {
-          act({ type: "move", to: under(e) });
+          const to = under(e);
+          const again = shownBefore.current === to && buckets[to];
+          act(again ? { type: "clear" } : { type: "move", to });
+          if (again) props.onOpen(again.time, bucketEnd(buckets, to, size));
           return;
         }
         if (state.anchor === undefined) return;
@@ -230,7 +240,7 @@ export function TrendChart(props: {
             </Text>
           </Group>
           <Text size="xs" c="dimmed" mt={4}>
-            {selecting ? "Release to zoom" : "Click to open, drag to zoom"}
+            {selecting ? "Release to zoom" : touching ? "Tap again to open" : "Click to open, drag to zoom"}
           </Text>
         </div>
       )}

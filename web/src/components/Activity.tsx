@@ -37,6 +37,15 @@ export function Timeline({ activity }: { activity: ReturnType<typeof useActivity
   );
 }
 
+/** Says that tallies count the latest 500 events, where there are more. */
+export function Sample({ all }: { all: boolean }) {
+  return all ? null : (
+    <Text size="xs" c="dimmed">
+      of the latest 500 events
+    </Text>
+  );
+}
+
 /** What events have in common, the most frequent first. */
 export function Tallied(props: {
   events: Event[];

@@ -3,7 +3,7 @@ import { IconEraser, IconLogout } from "@tabler/icons-react";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { api, data, type Schemas } from "@/api/client";
-import { LatestEvents, Tallied, Timeline } from "@/components/Activity";
+import { LatestEvents, Sample, Tallied, Timeline } from "@/components/Activity";
 import { Band } from "@/components/Band";
 import { BlockList } from "@/components/BlockList";
 import { openClearTracking } from "@/components/ClearTracking";
@@ -213,16 +213,7 @@ export default function Account() {
           </Panel>
         </Stack>
         <Stack gap="lg">
-          <Panel
-            title="Addresses it was tried from"
-            aside={
-              activity.all ? null : (
-                <Text size="xs" c="dimmed">
-                  of the latest 500 events
-                </Text>
-              )
-            }
-          >
+          <Panel title="Addresses it was tried from" aside={<Sample all={activity.all} />}>
             <Tallied
               events={activity.latest}
               by={(e) => e.address ?? e.ip}

@@ -12,7 +12,7 @@ import {
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { api, data, type Schemas } from "@/api/client";
-import { LatestEvents, Tallied, Timeline } from "@/components/Activity";
+import { LatestEvents, Sample, Tallied, Timeline } from "@/components/Activity";
 import { Band } from "@/components/Band";
 import { openBlockDialog } from "@/components/BlockDialog";
 import { BlockList } from "@/components/BlockList";
@@ -309,7 +309,7 @@ export default function Address() {
               none="It named no account in this time."
             />
           </Panel>
-          <Panel title="Agents">
+          <Panel title="Agents" aside={<Sample all={activity.all} />}>
             <Tallied
               events={activity.latest}
               by={(e) => e.user_agent || undefined}
@@ -337,14 +337,5 @@ export default function Address() {
         </Stack>
       </div>
     </Page>
-  );
-}
-
-/** Says that the tallies count the latest 500 events, where there are more. */
-function Sample({ all }: { all: boolean }) {
-  return all ? null : (
-    <Text size="xs" c="dimmed">
-      of the latest 500 events
-    </Text>
   );
 }

@@ -1,7 +1,6 @@
 import { Badge, Group, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { IconFlag, IconNetwork, IconSearch } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
@@ -15,8 +14,7 @@ import { RowActions } from "@/components/RowActions";
 import { SeverityBadge } from "@/components/Severity";
 import { When } from "@/components/When";
 import { parseAddress } from "@/lib/address";
-import type { Block } from "@/lib/blocks";
-import { addressOf, covers } from "@/lib/ip";
+import { addressOf } from "@/lib/ip";
 import { useParts } from "@/lib/list";
 import { useSearchState } from "@/lib/search";
 
@@ -35,17 +33,6 @@ export default function Addresses() {
       }),
     ),
   );
-  // The blocks that stand, to show beside each address what is in force.
-  const blocks = useQuery({
-    queryKey: ["blocks", "standing"],
-    queryFn: () =>
-      data<Schemas["ItemsBlockView"]>(
-        api.GET("/v1/blocks", { params: { query: { state: "active", limit: 500 } } }),
-      ),
-  });
-  const standing = (blocks.data?.items ?? []).filter((b) => b.ip && !b.account && !b.session);
-  const blockOf = (a: Address) =>
-    standing.find((b) => b.ip === a.ip) ?? standing.find((b) => covers(b.ip ?? "", a.ip));
   return (
     <Page
       title="Addresses"
@@ -72,7 +59,7 @@ export default function Addresses() {
         <Panel pad={false}>
           <DataTable
             label="addresses"
-            columns={columns(blockOf)}
+            columns={columns}
             rows={list.rows}
             id={(a) => a.ip}
             error={list.error}
@@ -123,77 +110,70 @@ function AddressSearch({ value, set }: { value: string; set: (v: string) => void
   );
 }
 
-function columns(blockOf: (a: Address) => Block | undefined): Column<Address>[] {
-  return [
-    {
-      key: "ip",
-      title: "Address",
-      width: 200,
-      cell: (a) => (
-        <Group gap={6}>
-          <AddressLink ip={addressOf(a.ip)} label={a.ip} />
-          {a.fraudulent && (
-            <Badge size="xs" color="red" variant="light" tt="none" leftSection={<IconFlag size={10} />}>
-              fraudulent
-            </Badge>
-          )}
-        </Group>
+const columns: Column<Address>[] = [
+  {
+    key: "ip",
+    title: "Address",
+    width: 200,
+    cell: (a) => (
+      <Group gap={6}>
+        <AddressLink ip={addressOf(a.ip)} label={a.ip} />
+        {a.fraudulent && (
+          <Badge size="xs" color="red" variant="light" tt="none" leftSection={<IconFlag size={10} />}>
+            fraudulent
+          </Badge>
+        )}
+      </Group>
+    ),
+  },
+  {
+    key: "worst",
+    title: "Worst",
+    width: 110,
+    cell: (a) => <SeverityBadge severity={a.worst} />,
+  },
+  {
+    key: "why",
+    title: "Why",
+    cell: (a) => (
+      <Stack gap={0}>
+        <Text size="sm">
+          {[
+            a.bad > 0 && `${a.bad.toLocaleString("en")} suspicious ${a.bad === 1 ? "event" : "events"}`,
+            a.blocks_ever > 0 && `blocked ${a.blocks_ever === 1 ? "once" : `${a.blocks_ever} times`}`,
+            a.fraudulent && "marked as fraudulent",
+          ]
+            .filter(Boolean)
+            .join(", ") || (a.last_event === "IP_BLOCKED" ? "blocked by a person" : "nothing suspicious")}
+        </Text>
+        <EventName name={a.last_event} dim />
+      </Stack>
+    ),
+  },
+  {
+    key: "account",
+    title: "Last account",
+    wide: true,
+    cell: (a) => <AccountLink account={a.last_account} realm={a.last_realm} />,
+  },
+  {
+    key: "now",
+    title: "Now",
+    width: 130,
+    cell: (a) =>
+      a.block ? (
+        <BlockState block={a.block} />
+      ) : (
+        <Text size="sm" c="dimmed">
+          not blocked
+        </Text>
       ),
-    },
-    {
-      key: "worst",
-      title: "Worst",
-      width: 110,
-      cell: (a) => <SeverityBadge severity={a.worst} />,
-    },
-    {
-      key: "why",
-      title: "Why",
-      cell: (a) => (
-        <Stack gap={0}>
-          <Text size="sm">
-            {[
-              a.bad > 0 && `${a.bad.toLocaleString("en")} suspicious ${a.bad === 1 ? "event" : "events"}`,
-              a.blocks_ever > 0 && `blocked ${a.blocks_ever === 1 ? "once" : `${a.blocks_ever} times`}`,
-              a.fraudulent && "marked as fraudulent",
-            ]
-              .filter(Boolean)
-              .join(", ") || (a.last_event === "IP_BLOCKED" ? "blocked by a person" : "nothing suspicious")}
-          </Text>
-          <EventName name={a.last_event} dim />
-        </Stack>
-      ),
-    },
-    {
-      key: "account",
-      title: "Last account",
-      wide: true,
-      cell: (a) => <AccountLink account={a.last_account} realm={a.last_realm} />,
-    },
-    {
-      key: "now",
-      title: "Now",
-      width: 130,
-      cell: (a) => {
-        const b = blockOf(a);
-        return b ? (
-          <BlockState block={b} />
-        ) : (
-          <Text size="sm" c="dimmed">
-            not blocked
-          </Text>
-        );
-      },
-    },
-    { key: "last", title: "Last seen", width: 140, cell: (a) => <When at={a.last_seen} /> },
-    {
-      key: "actions",
-      title: <span className="visually-hidden">Actions</span>,
-      width: 50,
-      cell: (a) => {
-        const b = blockOf(a);
-        return <RowActions ip={a.ip} block={b?.ip === a.ip ? b : undefined} />;
-      },
-    },
-  ];
-}
+  },
+  { key: "last", title: "Last seen", width: 140, cell: (a) => <When at={a.last_seen} /> },
+  {
+    key: "actions",
+    title: <span className="visually-hidden">Actions</span>,
+    width: 50,
+    cell: (a) => <RowActions ip={a.ip} block={a.block?.ip === a.ip ? a.block : undefined} />,
+  },
+];

@@ -9,6 +9,7 @@ import { useLiveConnection } from "./live";
 import { navigation } from "./navigation";
 import { PostureBadge } from "./PostureBadge";
 import { Search, SearchButton } from "./Search";
+import { useShortcuts } from "./Shortcuts";
 import { UserMenu } from "./UserMenu";
 
 /** The frame of every page: menu, search, state of protection, who is signed in. */
@@ -18,6 +19,7 @@ export function Shell() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new page closes the menu
   useEffect(close, [path]);
   useLiveConnection();
+  useShortcuts();
   // Pages show days in the time zone of who is signed in, and what that person may do.
   const { me, error } = useMe();
   return (

@@ -2,6 +2,7 @@ import {
   Avatar,
   Badge,
   Group,
+  Kbd,
   Menu,
   Stack,
   Text,
@@ -9,12 +10,13 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from "@mantine/core";
-import { IconLogout, IconMoon, IconSun, IconUserCircle } from "@tabler/icons-react";
+import { IconKeyboard, IconLogout, IconMoon, IconSun, IconUserCircle } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { api, data } from "@/api/client";
 import { notifyProblem } from "@/components/Feedback";
 import { useMe } from "@/lib/me";
+import { openShortcuts } from "./Shortcuts";
 
 /** Who is signed in, with what role, and the way out. */
 export function UserMenu() {
@@ -75,6 +77,14 @@ export function UserMenu() {
           onClick={() => setColorScheme(other)}
         >
           Switch to {other}
+        </Menu.Item>
+        <Menu.Item
+          leftSection={<IconKeyboard size={16} />}
+          rightSection={<Kbd size="xs">?</Kbd>}
+          onClick={openShortcuts}
+          visibleFrom="sm"
+        >
+          Keyboard shortcuts
         </Menu.Item>
         {me?.id && (
           <>
