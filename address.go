@@ -154,7 +154,7 @@ func CheckClientHeader(name string) error {
 	case name == "" || len(name) > 64 || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
 		return errors.New("must be the name of an HTTP header, of letters, digits and hyphens, such as X-Forwarded-For")
 	case canonical == "Forwarded":
-		return errors.New("Forwarded is not supported, use X-Forwarded-For")
+		return errors.New("must not be Forwarded, which is not supported: use X-Forwarded-For")
 	}
 	for _, prefix := range []string{"Accept-", "Access-Control-", "Content-", "If-", "Sec-", "X-Original-", "X-Warder-"} {
 		if strings.HasPrefix(canonical, prefix) {
