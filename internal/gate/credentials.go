@@ -61,7 +61,13 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 		c, err = basicOf(r)
 		return endpoints[0], c, err
 	}
-	query := fields(parseForm(r.URL.RawQuery))
+	query, err := parseForm(r.URL.RawQuery)
+	if err != nil {
+		return nil, c, err
+	}
+	if len(r.Header["Content-Type"]) > 1 {
+		return nil, c, errUnclear
+	}
 	body, err := readForm(w, r, hold)
 	if errors.Is(err, errLarge) && optional(endpoints, query) && screen(w, r, endpoints) {
 		return nil, c, nil
@@ -94,7 +100,7 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 		return e, c, err
 	}
 	c.account = text(c.account, warder.MaxAccount)
-	c.given = len(body) > 0 || has(query, e.Password) || len(e.When) > 0
+	c.given = len(body) > 0 || query.any(e.Password) || len(e.When) > 0
 	c.sent = digest(r, body, e.Password)
 	return e, c, nil
 }
@@ -166,7 +172,7 @@ func phpName(name string) string {
 // known.
 func single(sent, query fields, names []string) (string, error) {
 	for _, name := range names {
-		values := append(append([]string{}, sent[name]...), query[name]...)
+		values := append(sent.named(name), query.named(name)...)
 		for _, v := range values {
 			if v != values[0] {
 				return "", &statusError{http.StatusBadRequest, "A field is given more than once."}
@@ -177,6 +183,30 @@ func single(sent, query fields, names []string) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// named returns the values of a field, under its name as applications may read
+// it: without regard to case, or as PHP does.
+func (f fields) named(name string) (values []string) {
+	want := loose(name)
+	for n, v := range f {
+		if n == name || loose(n) == want {
+			values = append(values, v...)
+		}
+	}
+	return values
+}
+
+// any reports whether one of the fields is there.
+func (f fields) any(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return len(f.named(name)) > 0 })
+}
+
+var looseNames = strings.NewReplacer(" ", "_", ".", "_")
+
+func loose(name string) string {
+	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
+	return strings.ToLower(looseNames.Replace(name))
 }
 
 func basicOf(r *http.Request) (c credentials, err error) {
@@ -277,42 +307,72 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 	return body, nil
 }
 
+var errUnclear = &statusError{http.StatusBadRequest, "This form can be read in more than one way."}
+
+// someForm finds types that somebody may take for a form's. PHP, for one, takes
+// what stands before a comma or a space for the type.
+var someForm = regexp.MustCompile(`(?i)multipart|urlencoded`)
+
+// plainParts is a type that everybody finds the same boundary in.
+var plainParts = regexp.MustCompile(`(?i)^multipart/[a-z-]+(?:; ?charset="?[\w-]+"?)?; ?boundary="?[0-9A-Za-z'_.+/=-]{1,70}"?(?:; ?charset="?[\w-]+"?)?$`)
+
 // formFields reads the fields of a body. What is of a kind that we do not know
-// has none: it is an attempt without an account.
+// has none: it is an attempt without an account. What applications may read in
+// another way is a fault, or is read in every way.
 func formFields(contentType string, body []byte) (fields, error) {
 	if len(body) == 0 {
 		return nil, nil
 	}
 	kind, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
+		if someForm.MatchString(contentType) {
+			return nil, errUnclear
+		}
 		kind, _, _ = strings.Cut(contentType, ";")
 		kind = strings.ToLower(strings.TrimSpace(kind))
 	}
 	switch {
 	case kind == "application/json" || strings.HasSuffix(kind, "+json") || kind == "text/json":
 		return jsonFields(body)
-	case kind == "multipart/form-data":
+	case strings.HasPrefix(kind, "multipart/"):
+		if !plainParts.MatchString(contentType) {
+			return nil, errUnclear
+		}
 		return partFields(body, params["boundary"])
-	case kind == "application/x-www-form-urlencoded":
-		return fields(parseForm(string(body))), nil
-	case bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")):
-		return jsonFields(body) // many applications do not look at the type
 	}
-	return fields(parseForm(string(body))), nil
+	out, err := parseForm(string(body))
+	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		return out, err
+	}
+	// Many applications that take JSON do not look at the type.
+	more, err := jsonFields(body)
+	if err != nil && kind != "application/x-www-form-urlencoded" {
+		return nil, err
+	}
+	for name, values := range more {
+		out[name] = append(out[name], values...)
+	}
+	return out, nil
 }
 
 // parseForm reads a form as leniently as applications do.
-func parseForm(s string) url.Values {
-	out := url.Values{}
+func parseForm(s string) (fields, error) {
+	out := fields{}
 	for pair := range strings.SplitSeq(s, "&") {
-		if len(out) > maxFields || pair == "" {
+		if pair == "" {
 			continue
 		}
+		if len(out) >= 10*maxFields {
+			return nil, errMany
+		}
 		name, value, _ := strings.Cut(pair, "=")
-		out.Add(unescape(name), unescape(value))
+		name = unescape(name)
+		out[name] = append(out[name], unescape(value))
 	}
-	return out
+	return out, nil
 }
+
+var errMany = &statusError{http.StatusBadRequest, "The form has too many fields."}
 
 func unescape(s string) string {
 	if out, err := url.QueryUnescape(s); err == nil {
@@ -322,30 +382,54 @@ func unescape(s string) string {
 	return out
 }
 
+// plainFile is a part that everybody takes for a file.
+var plainFile = regexp.MustCompile(`(?i)^form-data; ?name="[^"\\]*"; ?filename="(?:[^"\\]|\\.)+"(?:; ?filename\*=[^;"]*)?$`)
+
+// partFields reads a form in parts. Every boundary must be the beginning of a
+// part or the end, in everybody's reading: PHP does without the carriage
+// return before it, and others read what stands before the first one or behind
+// the last.
 func partFields(body []byte, boundary string) (fields, error) {
 	out := fields{}
-	if boundary == "" {
-		return out, nil
+	between := []byte("--" + boundary)
+	if !bytes.HasPrefix(body, append(between[:len(between):len(between)], "\r\n"...)) {
+		return nil, errUnclear
 	}
 	mr := multipart.NewReader(bytes.NewReader(body), boundary)
-	for range maxFields {
+	for n := range maxFields {
 		part, err := mr.NextRawPart()
 		if errors.Is(err, io.EOF) {
+			if bytes.Count(body, between) != n+1 {
+				return nil, errUnclear
+			}
 			return out, nil
 		}
 		if err != nil {
-			return nil, &statusError{http.StatusBadRequest, "The form is broken."}
+			return nil, errBroken
 		}
 		value, err := io.ReadAll(part) // of a body that is in memory
 		if err != nil {
-			return nil, &statusError{http.StatusBadRequest, "The form is broken."}
+			return nil, errBroken
 		}
-		if name := part.FormName(); name != "" && part.FileName() == "" {
+		what := part.Header["Content-Disposition"]
+		if len(what) != 1 {
+			return nil, errUnclear
+		}
+		_, params, err := mime.ParseMediaType(what[0])
+		if err != nil || otherName.MatchString(what[0]) || strings.ContainsAny(params["name"], `'"\`) {
+			return nil, errUnclear
+		}
+		if name := params["name"]; name != "" && !plainFile.MatchString(what[0]) {
 			out[name] = append(out[name], string(value))
 		}
 	}
-	return nil, &statusError{http.StatusBadRequest, "The form has too many fields."}
+	return nil, errMany
 }
+
+var errBroken = &statusError{http.StatusBadRequest, "The form is broken."}
+
+// otherName finds a name that not everybody knows how to read.
+var otherName = regexp.MustCompile(`(?i)(?:^|[;\s])name\s*\*`)
 
 // jsonFields reads the texts and numbers of a JSON object, by their path with
 // dots. A name that is there twice gives two values.

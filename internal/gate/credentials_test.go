@@ -64,3 +64,94 @@ func TestSameMistake(t *testing.T) {
 		}
 	}
 }
+
+// TestFormsInSeveralReadings: where a request is for an endpoint only if it has
+// certain fields, no spelling of a form hides them from us but not from the
+// application.
+func TestFormsInSeveralReadings(t *testing.T) {
+	p, err := LoadProfile("phpmyadmin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(boundary, disposition, value string) string {
+		return "--" + boundary + "\r\nContent-Disposition: " + disposition + "\r\n\r\n" + value + "\r\n"
+	}
+	const (
+		user = `form-data; name="pma_username"`
+		form = "multipart/form-data; boundary=b"
+		end  = "--b--\r\n"
+	)
+	plain := part("b", `form-data; name="x"`, "1")
+	sent := part("b", user, "root") + part("b", `form-data; name="pma_password"`, "x")
+	tests := []struct {
+		name string
+		kind []string
+		body string
+		read string // kind of endpoint; empty: none; "fault"
+	}{
+		{"parts", []string{form}, sent + end, "sign_in"},
+		{"browsers' boundary", []string{"multipart/form-data; boundary=----WebKitFormBoundaryAb1"}, part("----WebKitFormBoundaryAb1", user, "root") + "------WebKitFormBoundaryAb1--\r\n", "sign_in"},
+		{"an upload", []string{form}, part("b", `form-data; name="import_file"; filename="a b;c.sql"`, "select") + plain + end, ""},
+		{"a comma behind the type", []string{"multipart/form-data, boundary=b"}, sent + end, "fault"},
+		{"a space behind the type", []string{"multipart/form-data boundary=b"}, sent + end, "fault"},
+		{"a form with a comma", []string{"application/x-www-form-urlencoded, x"}, `{"a":"&pma_username=root&pma_password=x&b="}`, "fault"},
+		{"a form that is JSON, too", []string{"application/x-www-form-urlencoded"}, `{"pma_username":"root","pma_password":"x"}`, "sign_in"},
+		{"another type of parts", []string{"multipart/mixed; boundary=b"}, sent + end, "sign_in"},
+		{"two types", []string{"text/plain", form}, sent + end, "fault"},
+		{"two boundaries", []string{"multipart/form-data; xboundary=b; boundary=c"}, sent + end + part("c", `form-data; name="x"`, "1") + "--c--\r\n", "fault"},
+		{"before the first part", []string{form}, "pma_username=root\r\n" + plain + end, "fault"},
+		{"behind the last part", []string{form}, plain + end + sent + end, "fault"},
+		{"lines without a carriage return", []string{form}, part("b", `form-data; name="f"; filename="f"`, strings.ReplaceAll("x\r\n"+sent, "\r", "")) + end, "fault"},
+		{"a file by its star only", []string{form}, part("b", user+`; filename*=utf-8''f`, "root") + end, "sign_in"},
+		{"a file within quotes", []string{form}, part("b", user+`; x="; filename="; filename*=utf-8''f`, "root") + end, "sign_in"},
+		{"two names", []string{form}, part("b", user+`; name="x"`, "root") + end, "fault"},
+		{"a name with a star", []string{form}, part("b", user+`; name*=utf-8''x`, "root") + end, "fault"},
+		{"single quotes", []string{form}, part("b", `form-data; name='pma_username'`, "root") + end, "fault"},
+		{"two dispositions", []string{form}, part("b", `form-data; name="x"`+"\r\nContent-Disposition: "+user, "root") + end, "fault"},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(tt.body))
+		r.Header["Content-Type"] = tt.kind
+		ep, _ := p.find("/")
+		e, _, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/"), unlimited)
+		got := ""
+		switch {
+		case err != nil:
+			got = "fault"
+		case e != nil:
+			got = string(e.Kind)
+		}
+		if got != tt.read {
+			t.Errorf("%s: read as %q, want %q (%v)", tt.name, got, tt.read, err)
+		}
+	}
+}
+
+// TestLooseNames: a field in another case is the same field to many
+// applications.
+func TestLooseNames(t *testing.T) {
+	p, err := LoadProfile("generic-json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		method, target, body, account string
+		given, fault                  bool
+	}{
+		{"POST", "/login", `{"Username":"a","PASSWORD":"x"}`, "a", true, false},
+		{"POST", "/login", `{"user":{"Email":"a","password":"x"}}`, "a", true, false},
+		{"POST", "/login", `{"username":"a","USERNAME":"b","password":"x"}`, "", false, true},
+		{"POST", "/login", `{"username":"a","password":"x","Password":"y"}`, "", false, true},
+		{"GET", "/login?UserName=a&Password=x", "", "a", true, false},
+		{"GET", "/login?next=/", "", "", false, false},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequest(tt.method, tt.target, strings.NewReader(tt.body))
+		r.Header.Set("Content-Type", "application/json")
+		ep, _ := p.find("/login")
+		_, c, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited)
+		if (err != nil) != tt.fault || !tt.fault && (c.account != tt.account || c.given != tt.given) {
+			t.Errorf("%s %s %s: %+v %v", tt.method, tt.target, tt.body, c, err)
+		}
+	}
+}

@@ -123,12 +123,12 @@ func originOf(s string) string {
 func cameFrom(r *http.Request, host string, secrets []string) string {
 	target := r.URL.EscapedPath()
 	if safe(r.Method) {
-		if q := r.URL.RawQuery; q != "" && !has(fields(parseForm(q)), secrets) && localPath(target+"?"+q) {
+		if q := r.URL.RawQuery; q != "" && !holds(q, secrets) && localPath(target+"?"+q) {
 			target += "?" + q
 		}
 	} else if u, err := url.Parse(r.Header.Get("Referer")); err == nil && u.Host != "" && strings.EqualFold(u.Host, host) {
 		from := u.EscapedPath()
-		if u.RawQuery != "" && !has(fields(parseForm(u.RawQuery)), secrets) {
+		if u.RawQuery != "" && !holds(u.RawQuery, secrets) {
 			from += "?" + u.RawQuery
 		}
 		if localPath(from) {
@@ -139,4 +139,10 @@ func cameFrom(r *http.Request, host string, secrets []string) string {
 		return "/"
 	}
 	return target
+}
+
+// holds reports whether a query has one of the fields, or cannot be read.
+func holds(query string, names []string) bool {
+	f, err := parseForm(query)
+	return err != nil || f.any(names)
 }
