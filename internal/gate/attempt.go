@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,9 @@ func busy(w http.ResponseWriter, r *http.Request) {
 // attempt takes a request that may guess at a secret. It reserves, forwards
 // whatever the client does meanwhile, and reads the outcome.
 func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
+	if x.endpoint.Kind == Basic {
+		x.place = s.place(r)
+	}
 	if !x.claims.given && (safe(r.Method) || x.endpoint.Kind == Basic) {
 		if !s.ask(w, r, x) {
 			s.pass(w, r, x) // shows the form, or asks for credentials
@@ -114,7 +118,7 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	}
 	if x.endpoint.Kind == Basic {
 		x.proof = string(hash(s.keys.guess, "proof", warder.AddressKey(q.IP).String(), q.Account, x.claims.password))
-		if _, ok := s.proved.get(x.proof); ok {
+		if s.isProved(x) {
 			// Every request brings the credentials; those that were right a
 			// moment ago reserve nothing, unless somebody is refused now.
 			if d := s.engine.Check(s.app, &q); d.Action == warder.BlockAction {
@@ -124,6 +128,9 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			s.pass(w, r, x)
 			return
 		}
+	}
+	if s.signedInAsAnother(r, x) {
+		q.Session = ""
 	}
 	a, err := s.engine.Begin(r.Context(), s.app, q, attemptWait, "")
 	switch {
@@ -169,6 +176,57 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	r = r.WithContext(x)
 	s.body(w, r, x)
 	s.proxy.ServeHTTP(newAnswer(w, r, x), r)
+}
+
+// signedInAsAnother keeps the sessions of other accounts out of a sign-in, and
+// reports whether there were any. Many applications send whoever is signed in on
+// his way without looking at the password, which would look like a success: with
+// an account of his own somebody could take out his failures at another one.
+func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
+	if x.endpoint.Kind != SignIn {
+		return false
+	}
+	var names []string
+	for i, session := range x.visitor.sessions {
+		if account, ok := s.people.get(session); ok && warder.AccountKey("", account) != warder.AccountKey("", x.claims.account) {
+			names = append(names, x.visitor.names[i])
+		}
+	}
+	if len(names) == 0 {
+		return false
+	}
+	dropCookies(r.Header, func(name string) bool { return slices.Contains(names, name) })
+	x.visitor.sessions, x.visitor.names, x.query.Session = nil, nil, ""
+	return true
+}
+
+// goesOn notes whose session it is that an application writes anew, as those do
+// that encrypt it into the cookie.
+func (s *Site) goesOn(res *http.Response, x *exchange) {
+	if x.query.Session == "" || len(res.Header["Set-Cookie"]) == 0 || x.endpoint != nil && x.endpoint.Kind == SignOut {
+		return
+	}
+	if account, ok := s.people.get(x.query.Session); ok {
+		if session := s.opened(res.Cookies()); session != "" && session != x.query.Session {
+			s.people.put(session, account)
+		}
+	}
+}
+
+// place is what a request asks for, as far as whether it needs credentials may
+// depend on it.
+func (s *Site) place(r *http.Request) string {
+	return string(hash(s.keys.guess, "place", r.Method, strings.ToLower(r.Host), r.URL.EscapedPath()))
+}
+
+// isProved reports whether Basic credentials were right a moment ago, or nobody
+// asked for any at this place.
+func (s *Site) isProved(x *exchange) bool {
+	if _, ok := s.proved.get(x.proof); ok {
+		return true
+	}
+	_, ok := s.proved.get(x.proof + x.place)
+	return ok
 }
 
 var errShutdown = errors.New("the gate shuts down")
@@ -217,6 +275,13 @@ func (s *Site) respond(res *http.Response) error {
 	if x.signedOut {
 		keepCookies(res.Header, func(name string) bool { return !s.isSession(name) }) // the visitor keeps what it has
 	}
+	if x.endpoint != nil && x.endpoint.Kind == Basic && res.StatusCode == http.StatusUnauthorized &&
+		strings.Contains(strings.ToLower(strings.Join(res.Header["Www-Authenticate"], ",")), "basic") {
+		s.asks.put(x.place, struct{}{})
+	}
+	if !x.attempted {
+		s.goesOn(res, x)
+	}
 	switch {
 	case x.attempted:
 		if err := s.judge(res, x); err != nil {
@@ -234,6 +299,7 @@ func (s *Site) respond(res *http.Response) error {
 	case x.endpoint.Kind == Basic && x.proof != "" && res.StatusCode == http.StatusUnauthorized:
 		// The password was changed, or the session of the application ended.
 		s.proved.drop(x.proof)
+		s.proved.drop(x.proof + x.place)
 		s.report(res.Request.Context(), x, x.endpoint.stem()+"_FAILURE", warder.WrongPassword)
 	}
 	return nil
@@ -283,6 +349,12 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		res.Body = &rejoined{Reader: io.MultiReader(bytes.NewReader(body), res.Body), Closer: res.Body}
 	}
 	outcome, reason := x.endpoint.outcome(&look)
+	if _, asked := s.asks.get(x.place); outcome == warder.Success && x.endpoint.Kind == Basic && !asked {
+		// As far as is known, nobody needs credentials here: that these were let
+		// in proves nothing, and must not take out failures elsewhere.
+		outcome = warder.OutcomeError
+		s.proved.put(x.proof+x.place, struct{}{})
+	}
 	if x.token == "" {
 		return nil // let through unguarded
 	}

@@ -214,14 +214,20 @@ func basicOf(r *http.Request) (c credentials, err error) {
 	if len(lines) > 1 {
 		return c, &statusError{http.StatusBadRequest, "Authorization is given more than once."}
 	}
-	if len(lines) == 0 || len(lines[0]) < 6 || !strings.EqualFold(lines[0][:6], "basic ") {
+	if len(lines) == 0 {
+		return c, nil
+	}
+	// Some take any space for the one behind the scheme, also those of Latin-1.
+	line := trimSpaces(lines[0])
+	if len(line) < 6 || !strings.EqualFold(line[:5], "basic") || !anySpace(line[5]) {
 		return c, nil
 	}
 	c.given = true
-	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(lines[0][6:]))
+	line = trimSpaces(line[5:])
+	decoded, err := base64.StdEncoding.DecodeString(line)
 	if err != nil {
 		// Whatever the application makes of it is a guess all the same.
-		decoded, err = base64.RawStdEncoding.DecodeString(strings.TrimSpace(lines[0][6:]))
+		decoded, err = base64.RawStdEncoding.DecodeString(line)
 		if err != nil {
 			return c, nil //nolint:nilerr // without account
 		}
@@ -229,6 +235,18 @@ func basicOf(r *http.Request) (c credentials, err error) {
 	c.account, c.password, _ = strings.Cut(string(decoded), ":")
 	c.account = text(c.account, warder.MaxAccount)
 	return c, nil
+}
+
+func anySpace(c byte) bool { return c <= ' ' || c == 0x85 || c == 0xa0 }
+
+func trimSpaces(s string) string {
+	for s != "" && anySpace(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && anySpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // unlimited holds any amount of memory.
@@ -392,7 +410,7 @@ var plainFile = regexp.MustCompile(`(?i)^form-data; ?name="[^"\\]*"; ?filename="
 func partFields(body []byte, boundary string) (fields, error) {
 	out := fields{}
 	between := []byte("--" + boundary)
-	if !bytes.HasPrefix(body, append(between[:len(between):len(between)], "\r\n"...)) {
+	if !bytes.HasPrefix(body, append(slices.Clip(between), "\r\n"...)) {
 		return nil, errUnclear
 	}
 	mr := multipart.NewReader(bytes.NewReader(body), boundary)

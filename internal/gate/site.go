@@ -83,6 +83,7 @@ type Site struct {
 	people   *memory[string] // session -> account, of sign-ins seen
 	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
+	asks     *memory[struct{}] // places that asked for Basic credentials
 	figures  figures
 	told     struct{ upstream, client, begin, outcome, event, sealed saying }
 }
@@ -156,6 +157,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
 		live: newLive(), halves: newHalves(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
+		asks: newMemory[struct{}](16<<10, 24*time.Hour),
 	}
 	s.proxy = &httputil.ReverseProxy{
 		Rewrite:        s.rewrite,
@@ -234,6 +236,7 @@ type exchange struct {
 	abandon   atomic.Pointer[func()] // ends the wait for the outcome
 	decided   func()                 // to be called when the outcome has been read
 	proof     string                 // of Basic credentials
+	place     string                 // that they are for
 }
 
 // sessionsOrNone are the sessions of the exchange, or one empty session.
