@@ -29,6 +29,9 @@ func (auditVerifyCmd) Run(ctx context.Context, e *env) error {
 			if report.OK {
 				_, _ = fmt.Fprintf(w, "audit trail verified: %d rows\n", report.Rows)
 			}
+			for _, doubt := range report.Doubts {
+				_, _ = fmt.Fprintf(w, "doubt: %s\n", doubt)
+			}
 		})
 		if err == nil && !report.OK {
 			err = fmt.Errorf("the audit trail is not genuine: row %d: %s", report.Bad, report.Fault)

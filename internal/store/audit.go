@@ -108,14 +108,14 @@ func (d *DB) openAudit(ctx context.Context) error {
 			d.writeAnchor()
 			return nil
 		}
-		problem = "audit.anchor_missing"
+		problem = anchorProblem + "missing"
 	case err != nil:
-		problem = "audit.anchor_unreadable"
+		problem = anchorProblem + "unreadable"
 	case anchor.seq > head.seq:
 		problem = "audit.truncated"
 		d.head.seq = anchor.seq
 	case !d.holds(ctx, anchor):
-		problem = "audit.anchor_mismatch"
+		problem = anchorProblem + "mismatch"
 	default:
 		return nil
 	}
@@ -125,6 +125,10 @@ func (d *DB) openAudit(ctx context.Context) error {
 		Reason: fmt.Sprintf("the trail ended with row %d, its anchor says %d", head.seq, anchor.seq),
 	})
 }
+
+// anchorProblem is how the actions begin by which a start puts on record that
+// the anchor is not as it was left.
+const anchorProblem = "audit.anchor_"
 
 // readHead is the last row, or where retention left off if there is none.
 func (d *DB) readHead(ctx context.Context) (auditHead, error) {
@@ -215,7 +219,13 @@ type AuditReport struct {
 	Last  int64  `json:"last"`            // number of the last row
 	Bad   int64  `json:"bad,omitempty"`   // number of the first row that is wrong or missing
 	Fault string `json:"fault,omitempty"` // what is the matter with it
+	// Doubts are rows by which a start put on record that the anchor was gone or
+	// wrong: what is there is genuine, but rows just before could have been cut
+	// off. The latest maxDoubts of them.
+	Doubts []string `json:"doubts,omitempty" doc:"What no chain can exclude: a start did not find the anchor, so that rows before it could have been cut off."`
 }
+
+const maxDoubts = 20
 
 // VerifyAudit recomputes the whole trail and names the first row that was
 // changed, inserted or deleted. It reads row by row.
@@ -265,6 +275,11 @@ func (d *DB) VerifyAudit(ctx context.Context) (AuditReport, error) {
 			atAnchor = true
 		}
 		prev = auditHead{row.Seq, want}
+		if strings.HasPrefix(row.Action, anchorProblem) {
+			r.Doubts = append(r.Doubts, fmt.Sprintf("row %d, %s: %s at that start, so rows before it could have been cut off",
+				row.Seq, row.Time.UTC().Format(time.RFC3339), strings.ReplaceAll(strings.TrimPrefix(row.Action, "audit."), "_", " ")))
+			r.Doubts = r.Doubts[max(0, len(r.Doubts)-maxDoubts):]
+		}
 		return nil
 	})
 	switch {

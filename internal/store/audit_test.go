@@ -120,7 +120,8 @@ func TestAuditAnchor(t *testing.T) {
 			if err != nil || len(l.Items) != 1 || l.Items[0].Seq != 4 {
 				t.Fatal(l, err)
 			}
-			if r, err := d.VerifyAudit(t.Context()); err != nil || !r.OK {
+			r, err := d.VerifyAudit(t.Context())
+			if err != nil || !r.OK || len(r.Doubts) != 1 || !strings.HasPrefix(r.Doubts[0], "row 4, ") {
 				t.Fatal(r, err)
 			}
 		})
@@ -143,7 +144,7 @@ func TestAuditAnchor(t *testing.T) {
 			t.Fatal(err)
 		}
 		d = openAt(t, path)
-		if r, err := d.VerifyAudit(t.Context()); err != nil || !r.OK || r.Rows != 4 {
+		if r, err := d.VerifyAudit(t.Context()); err != nil || !r.OK || r.Rows != 4 || r.Doubts != nil {
 			t.Fatal(r, err)
 		}
 	})

@@ -308,7 +308,7 @@ function Verify() {
               role="status"
             >
               {plural(r.rows, "row")} checked, from number {r.first} to {r.last}. None was altered, none is
-              missing.
+              missing between them.
             </Alert>
           ) : (
             <Alert color="red" icon={<IconShieldX />} title="The chain is broken" role="alert">
@@ -316,6 +316,15 @@ function Verify() {
               {r.fault}. Rows were altered or taken away outside of Warder: compare with a backup.
             </Alert>
           ))}
+        {r?.doubts && (
+          <Alert color="yellow" variant="light" mt="md" icon={<IconShieldX />} title="What the chain cannot show">
+            {r.doubts.map((doubt) => (
+              <Text key={doubt} size="sm">
+                {doubt}.
+              </Text>
+            ))}
+          </Alert>
+        )}
       </Drawer>
     </>
   );
