@@ -229,7 +229,7 @@ func forever(c net.Conn, text string) {
 func TestUpstreamMisbehaves(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	const home, login, read = "/home", "/login", "/read"
-	bomb := gzipped(t, strings.NewReader("Wrong password."), io.LimitReader(endlessly{"\x00"}, 256<<20))
+	bomb := gzipped(t, strings.NewReader("Wrong password."), io.LimitReader(endlessly{"\x00"}, 80<<20))
 	wait := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) } // until the gate gives up
 	tests := []struct {
 		name   string
