@@ -1,5 +1,6 @@
 import { Box, Group, Stack, Text, Title } from "@mantine/core";
 import { type ReactNode, useEffect } from "react";
+import { Loading, ProblemAlert } from "./Feedback";
 
 /** A page: its title (also the document's), what it is for, and what can be done on it. */
 export function Page(props: { title: string; about?: ReactNode; actions?: ReactNode; children: ReactNode }) {
@@ -50,5 +51,22 @@ export function Panel(props: { title?: ReactNode; aside?: ReactNode; children: R
         {props.children}
       </Box>
     </Box>
+  );
+}
+
+/** A page whose subject is being read, or cannot be. */
+export function Pending(props: {
+  title: string;
+  what: string;
+  query: { error: unknown; refetch: () => unknown };
+}) {
+  return (
+    <Page title={props.title}>
+      {props.query.error ? (
+        <ProblemAlert error={props.query.error} retry={() => void props.query.refetch()} />
+      ) : (
+        <Loading label={`Loading ${props.what}`} />
+      )}
+    </Page>
   );
 }

@@ -9,11 +9,11 @@ import { BlockList } from "@/components/BlockList";
 import { openClearTracking } from "@/components/ClearTracking";
 import { openEndSessions } from "@/components/EndSessions";
 import { Figures } from "@/components/Facts";
-import { Loading, ProblemAlert } from "@/components/Feedback";
+import { Loading } from "@/components/Feedback";
 import { openLiftDemand } from "@/components/LiftDemand";
 import { AddressLink } from "@/components/Links";
 import { Notes } from "@/components/Notes";
-import { Page, Panel } from "@/components/Page";
+import { Page, Panel, Pending } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { SessionTable } from "@/components/SessionTable";
 import { openTrustDialog } from "@/components/TrustDialog";
@@ -51,18 +51,7 @@ export default function Account() {
       queryFn: () => data<Block>(api.GET("/v1/blocks/{id}", { params: { path: { id } } })),
     })),
   });
-  if (profile.error && !p)
-    return (
-      <Page title={account}>
-        <ProblemAlert error={profile.error} retry={() => void profile.refetch()} />
-      </Page>
-    );
-  if (!p)
-    return (
-      <Page title={account}>
-        <Loading label="Loading the account" />
-      </Page>
-    );
+  if (!p) return <Pending title={account} what="the account" query={profile} />;
   const met = refusing.flatMap((q) => (q.data ? [q.data] : []));
   const asking = refusing.some((q) => q.isPending);
   const findings = whyNot(p, met);

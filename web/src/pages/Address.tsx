@@ -19,12 +19,12 @@ import { BlockList } from "@/components/BlockList";
 import { openClearTracking } from "@/components/ClearTracking";
 import { openEndSessions } from "@/components/EndSessions";
 import { Figures } from "@/components/Facts";
-import { Loading, notifyProblem, ProblemAlert } from "@/components/Feedback";
+import { Loading, notifyProblem } from "@/components/Feedback";
 import { openLiftDemand } from "@/components/LiftDemand";
 import { AccountLink, Copy } from "@/components/Links";
 import { MarkForm } from "@/components/Mark";
 import { Notes } from "@/components/Notes";
-import { Page, Panel } from "@/components/Page";
+import { Page, Panel, Pending } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { SessionTable } from "@/components/SessionTable";
 import { openTrustDialog } from "@/components/TrustDialog";
@@ -59,18 +59,7 @@ export default function Address() {
   const p = profile.data;
   const subject = p?.ip ?? ip;
   const activity = useActivity({ ip: subject }, range, query);
-  if (profile.error && !p)
-    return (
-      <Page title={ip}>
-        <ProblemAlert error={profile.error} retry={() => void profile.refetch()} />
-      </Page>
-    );
-  if (!p)
-    return (
-      <Page title={ip}>
-        <Loading label="Loading the address" />
-      </Page>
-    );
+  if (!p) return <Pending title={ip} what="the address" query={profile} />;
   const standing = p.blocks.filter((b) => b.state === "active");
   const own = standing.find((b) => b.ip === p.ip && !b.account && !b.session && b.source !== "policy");
   const trust = trusted.data?.items?.find((t) => covers(t.ip, addressOf(p.ip)));
