@@ -256,12 +256,12 @@ func (a *App) bind(cfg *config.Config) (err error) {
 		a.closer.add("local listener", a.local.Close)
 		return nil
 	}
-	if a.tcp, err = listenTCP(cfg.Listen); err != nil {
+	if a.tcp, err = listenTCP(cfg.Listen, "--listen"); err != nil {
 		return err
 	}
 	a.closer.add("listener", ignoreClosed(a.tcp.Close))
 	if cfg.PublicListen != "" {
-		if a.public, err = listenTCP(cfg.PublicListen); err != nil {
+		if a.public, err = listenTCP(cfg.PublicListen, "public_listen"); err != nil {
 			return fmt.Errorf("public_listen: %w", err)
 		}
 		a.closer.add("listener of the pages", ignoreClosed(a.public.Close))

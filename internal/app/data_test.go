@@ -239,12 +239,12 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestPortTakenNamesARemedy(t *testing.T) {
-	l, err := listenTCP("127.0.0.1:0")
+	l, err := listenTCP("127.0.0.1:0", "--listen")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	_, err = listenTCP(l.Addr().String())
+	_, err = listenTCP(l.Addr().String(), "--listen")
 	if err == nil || !strings.Contains(err.Error(), "taken") || !strings.Contains(err.Error(), "--listen") || errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("got %v", err)
 	}

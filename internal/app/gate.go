@@ -101,7 +101,7 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 			return err
 		}
 	}
-	l, err := listenTCP(c.Listen)
+	l, err := listenTCP(c.Listen, "the site's listen (warder gate: --site)")
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func TestGateShutdown(t *testing.T) {
 // TestListenerIsFair: one address holds a quarter of the connections at most,
 // and few once half of all are taken; proxies that are trusted hold any number.
 func TestListenerIsFair(t *testing.T) {
-	l, err := listenTCP("127.0.0.1:0")
+	l, err := listenTCP("127.0.0.1:0", "--listen")
 	if err != nil {
 		t.Fatal(err)
 	}

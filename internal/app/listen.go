@@ -19,16 +19,16 @@ import (
 // while all are taken wait in the kernel's queue.
 const maxConns = 8192
 
-// listenTCP binds the address of the API.
-func listenTCP(addr string) (*limited, error) {
+// listenTCP binds an address. setting is what chooses it.
+func listenTCP(addr, setting string) (*limited, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("listen on %s: the port is taken: stop the program that uses it, or choose another with --listen", addr)
+		return nil, fmt.Errorf("listen on %s: the port is taken: stop the program that uses it, or choose another with %s", addr, setting)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("listen on %s: not permitted for user %d: choose a port above 1023 with --listen", addr, os.Getuid())
+		return nil, fmt.Errorf("listen on %s: not permitted for user %d: choose a port above 1023 with %s", addr, os.Getuid(), setting)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("listen on %s: this machine does not have the address: choose another with --listen", addr)
+		return nil, fmt.Errorf("listen on %s: this machine does not have the address: choose another with %s", addr, setting)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}

@@ -317,7 +317,13 @@ function Verify() {
             </Alert>
           ))}
         {r?.doubts && (
-          <Alert color="yellow" variant="light" mt="md" icon={<IconShieldX />} title="What the chain cannot show">
+          <Alert
+            color="yellow"
+            variant="light"
+            mt="md"
+            icon={<IconShieldX />}
+            title="What the chain cannot show"
+          >
             {r.doubts.map((doubt) => (
               <Text key={doubt} size="sm">
                 {doubt}.
