@@ -33,11 +33,7 @@ func snippet(t *testing.T, page, language string) string {
 // snippets reads all of them.
 func snippets(t *testing.T, page, language string) (blocks []string) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "integrations", page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, rest := range strings.Split(string(b), "```"+language+"\n")[1:] {
+	for _, rest := range strings.Split(readPage(t, page), "```"+language+"\n")[1:] {
 		code, _, closed := strings.Cut(rest, "```")
 		if !closed {
 			t.Fatalf("%s has a block of %s that does not end", page, language)
@@ -48,6 +44,15 @@ func snippets(t *testing.T, page, language string) (blocks []string) {
 		t.Fatalf("%s has no block of %s", page, language)
 	}
 	return blocks
+}
+
+func readPage(t *testing.T, page string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "integrations", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // substitute puts other values into a configuration, each of which it must
