@@ -86,7 +86,7 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 	log := a.log.With("part", "gate")
 	s, err := gate.NewSite(gate.SiteOptions{
 		Name: c.Name, Upstream: upstream, Profile: profile, Proxies: &a.live.proxies, Engine: a.guard, Secret: secret,
-		Sessions: c.SessionCookies, Origins: c.Origins, FailOpen: c.FailOpen, Timeout: c.Timeout,
+		Sessions: c.SessionCookies, Origins: c.Origins, Succeeded: c.Succeeded, Failed: c.Failed, FailOpen: c.FailOpen, Timeout: c.Timeout,
 		Untrusted: a.guard.NoteUntrustedForwarder,
 		Denied:    gate.Denied{Brand: c.Brand, Contact: c.Contact},
 		Pages:     a.pages,
@@ -114,6 +114,10 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 		}
 	})
 	a.closer.add("listener of site "+c.Name, ignoreClosed(l.Close))
+	if profile.Trusting() && len(c.Succeeded)+len(c.Failed) == 0 {
+		log.Warn("this profile takes a redirect to anywhere else for a right password: name success_location or failure_location of the site",
+			"site", c.Name, "profile", profile.Name)
+	}
 	if profile.Unverified {
 		log.Warn("this profile was never run against its product: see that outcomes are counted", "site", c.Name, "profile", profile.Name)
 	}

@@ -824,6 +824,74 @@ func TestGateUnknownClient(t *testing.T) {
 	}
 }
 
+// TestGateBasicWhereNobodyAsks: only where an application asks for credentials
+// does its answer prove any.
+func TestGateBasicWhereNobodyAsks(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "basic-auth" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello all") })
+	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if _, pass, _ := r.BasicAuth(); pass != "right" {
+			w.Header().Set("WWW-Authenticate", "Basic")
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, "hello")
+	})
+	c := g.client()
+	get := func(path, from, pass string) int {
+		r := g.request("GET", path, from, nil)
+		if pass != "" {
+			r.SetBasicAuth("alice", pass)
+		}
+		return do(t, c, r).status
+	}
+	get("/open", "203.0.113.40", "")
+	// A page that is open to all confirms no guess, and takes none back.
+	for i := range 4 {
+		if got := get("/closed", "203.0.113.41", fmt.Sprint("guess ", i)); got != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i, got)
+		}
+		if got := get("/open", "203.0.113.41", fmt.Sprint("guess ", i+100)); got != http.StatusOK {
+			t.Errorf("the open page: %d", got)
+		}
+	}
+	if n := g.events(t, "USER_LOGIN_SUCCESS"); n != 0 {
+		t.Errorf("%d successes", n)
+	}
+	if got := get("/closed", "203.0.113.41", "guess 5"); got != http.StatusForbidden {
+		t.Errorf("the fifth guess: %d", got)
+	}
+	if got := get("/closed", "203.0.113.40", "right"); got != http.StatusOK || g.events(t, "USER_LOGIN_SUCCESS") != 1 {
+		t.Errorf("the right password: %d %v", got, g.outcomes())
+	}
+}
+
+// TestGateLocations: what the operator says of where sign-ins lead to goes
+// before what the profile takes for success.
+func TestGateLocations(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) {
+		s.Profile, s.Succeeded = "generic-form", []string{"/home*"}
+	})
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("password") == "right" {
+			http.Redirect(w, r, "/home?x=1", http.StatusFound)
+			return
+		}
+		http.Redirect(w, r, "/", http.StatusFound) // where it says what was wrong
+	})
+	c := g.client()
+	for i := range 5 {
+		if got := do(t, c, g.request("POST", "/login", "203.0.113.42", wrong("alice", i))).status; (got == http.StatusForbidden) != (i == 4) {
+			t.Errorf("guess %d: %d", i, got)
+		}
+	}
+	if got := do(t, c, g.request("POST", "/login", "203.0.113.43", right("alice"))).status; got != http.StatusFound || g.events(t, "USER_LOGIN_SUCCESS") != 1 {
+		t.Errorf("the right password: %d", got)
+	}
+}
+
 // TestGateBasic: credentials that come with every request.
 func TestGateBasic(t *testing.T) {
 	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "basic-auth" })

@@ -19,9 +19,11 @@ type Site struct {
 	Profile        string // the name of a shipped one, or a file
 	SessionCookies []string
 	Origins        []string // other origins that may send sign-ins
-	FailOpen       bool
-	Timeout        time.Duration
-	Brand, Contact string // on the access-denied page
+	// Where sign-ins lead to: see gate.SiteOptions.
+	Succeeded, Failed []string
+	FailOpen          bool
+	Timeout           time.Duration
+	Brand, Contact    string // on the access-denied page
 }
 
 // maxSites bounds the list of sites.
@@ -58,6 +60,8 @@ var siteSettings = []siteSetting{
 		s.Origins = v
 		return checkOrigins(v)
 	}},
+	{"success_location", list, func(s *Site, v []string) error { s.Succeeded = v; return checkLocations(v) }},
+	{"failure_location", list, func(s *Site, v []string) error { s.Failed = v; return checkLocations(v) }},
 	{"on_failure", text, func(s *Site, v []string) error {
 		s.FailOpen = v[0] == "open"
 		return oneOf(v[0], "closed", "open")
@@ -76,6 +80,15 @@ func checkOrigins(list []string) error {
 		u, err := url.Parse(origin)
 		if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 			return fmt.Errorf("must be origins such as https://www.example.org, one is %q", clip(origin))
+		}
+	}
+	return nil
+}
+
+func checkLocations(list []string) error {
+	for _, v := range list {
+		if v == "" || v[0] != '/' && v[0] != '*' || len(v) > 200 {
+			return fmt.Errorf("must be paths with * for any text, such as /home* or *error=*, one is %q", clip(v))
 		}
 	}
 	return nil

@@ -348,6 +348,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		}
 		res.Body = &rejoined{Reader: io.MultiReader(bytes.NewReader(body), res.Body), Closer: res.Body}
 	}
+	look.back = s.profile.leadsBack(x.endpoint, look.location)
 	outcome, reason := x.endpoint.outcome(&look)
 	if _, asked := s.asks.get(x.place); outcome == warder.Success && x.endpoint.Kind == Basic && !asked {
 		// As far as is known, nobody needs credentials here: that these were let

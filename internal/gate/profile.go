@@ -107,6 +107,7 @@ type Condition struct {
 	Status      []int    `yaml:"status,omitempty"`
 	Location    []string `yaml:"location,omitempty"`     // one of these, with * for any text
 	NotLocation []string `yaml:"not_location,omitempty"` // none of these
+	Back        bool     `yaml:"back,omitempty"`         // it leads back to this endpoint, or to another of its kind
 	Session     *bool    `yaml:"session,omitempty"`      // a session cookie is set
 	Cookie      string   `yaml:"cookie,omitempty"`       // this cookie is set
 	Body        []string `yaml:"body,omitempty"`         // one of these stands in its first 64 KiB
@@ -244,7 +245,7 @@ func (e *Endpoint) compile(at string, f *warder.Faults) {
 		for i := range list.conditions {
 			c := &list.conditions[i]
 			where := fmt.Sprintf("%s.%s[%d]", at, list.name, i)
-			if len(c.Status) == 0 && len(c.Location) == 0 && len(c.NotLocation) == 0 && c.Session == nil && c.Cookie == "" && len(c.Body) == 0 && len(c.NotBody) == 0 {
+			if len(c.Status) == 0 && len(c.Location) == 0 && len(c.NotLocation) == 0 && !c.Back && c.Session == nil && c.Cookie == "" && len(c.Body) == 0 && len(c.NotBody) == 0 {
 				f.Add(where, "must describe a response")
 			}
 			for _, status := range c.Status {
@@ -287,6 +288,7 @@ func (e *Endpoint) panel() string {
 type response struct {
 	status   int
 	location string // path and query
+	back     bool   // which are those of an endpoint of the same kind
 	cookies  []*http.Cookie
 	session  bool
 	body     []byte
@@ -302,6 +304,9 @@ func (c *Condition) holds(r *response) bool {
 		return false
 	}
 	if len(c.NotLocation) > 0 && anyGlob(c.NotLocation, r.location) {
+		return false
+	}
+	if c.Back && !r.back {
 		return false
 	}
 	if c.Session != nil && *c.Session != r.session {
@@ -348,6 +353,52 @@ func (e *Endpoint) outcome(r *response) (o warder.Outcome, reason string) {
 		return warder.Success, ""
 	}
 	return warder.Failure, ""
+}
+
+// leadsBack reports whether a location is that of an endpoint like e.
+func (p *Profile) leadsBack(e *Endpoint, location string) bool {
+	path, _, _ := strings.Cut(location, "?")
+	if path == "" {
+		return false
+	}
+	to, _ := p.find(path)
+	return to != nil && (to == e || to.Kind == e.Kind)
+}
+
+// redirects are the statuses by which applications answer forms.
+var redirects = []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
+
+// leading returns the profile with what an operator says about where sign-ins
+// lead to, which goes before what it says itself.
+func (p *Profile) leading(succeeded, failed []string) *Profile {
+	var more []Condition
+	if len(failed) > 0 {
+		more = append(more, Condition{Status: redirects, Location: failed})
+	}
+	if len(succeeded) > 0 {
+		more = append(more, Condition{Status: redirects, NotLocation: succeeded})
+	}
+	if len(more) == 0 {
+		return p
+	}
+	out := *p
+	out.Endpoints = slices.Clone(p.Endpoints)
+	for i := range out.Endpoints {
+		if e := &out.Endpoints[i]; e.Kind == SignIn {
+			e.Failure = slices.Concat(more, e.Failure)
+		}
+	}
+	return &out
+}
+
+// Trusting reports whether a sign-in succeeds by leading anywhere else, so that
+// the operator should say where.
+func (p *Profile) Trusting() bool {
+	return slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool {
+		return e.Kind == SignIn && slices.ContainsFunc(e.Success, func(c Condition) bool {
+			return slices.Contains(c.Status, http.StatusFound) && len(c.Location)+len(c.NotLocation)+len(c.Body)+len(c.NotBody) == 0 && c.Session == nil && c.Cookie == ""
+		})
+	})
 }
 
 func anyGlob(patterns []string, s string) bool {

@@ -93,6 +93,7 @@ func (p *Profile) read(s *Site, r *http.Request, tt *ProfileTest) (got ProfileTe
 	}
 	look := response{status: tt.Status, location: location(res), cookies: res.Cookies(), body: []byte(tt.Response)}
 	look.session = s.opened(look.cookies) != ""
+	look.back = p.leadsBack(ep, look.location)
 	o, reason := ep.outcome(&look)
 	got.Outcome = o.String()
 	return got, reason, nil

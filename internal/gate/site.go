@@ -45,6 +45,10 @@ type SiteOptions struct {
 	Secret   []byte   // 32 bytes or more; keys the hashes of cookies and passwords
 	Sessions []string // names of session cookies besides the profile's
 	Origins  []string // other origins that may send sign-ins, such as https://www.example.org
+	// Where a sign-in leads to, as patterns of a path with its query: a redirect
+	// to one of Failed is a failure, and one to none of Succeeded, if there are
+	// any, as well.
+	Succeeded, Failed []string
 	// FailOpen lets sign-ins through unguarded when the engine cannot take them;
 	// otherwise they are refused with 503.
 	FailOpen bool
@@ -153,6 +157,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Profile = o.Profile.leading(o.Succeeded, o.Failed)
 	s := &Site{
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
