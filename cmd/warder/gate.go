@@ -54,6 +54,7 @@ func (profileListCmd) Run(e *env) error {
 		Name       string `json:"name"`
 		About      string `json:"about"`
 		Unverified bool   `json:"unverified"`
+		Verified   string `json:"verified,omitempty"`
 	}
 	var list []row
 	for _, name := range gate.ProfileNames() {
@@ -61,7 +62,7 @@ func (profileListCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		list = append(list, row{p.Name, strings.Join(strings.Fields(p.About), " "), p.Unverified})
+		list = append(list, row{p.Name, strings.Join(strings.Fields(p.About), " "), p.Unverified, p.Verified})
 	}
 	return e.print(list, func(w io.Writer) {
 		for _, p := range list {
@@ -69,7 +70,11 @@ func (profileListCmd) Run(e *env) error {
 			if p.Unverified {
 				mark = "unverified"
 			}
-			_, _ = fmt.Fprintf(w, "%-14s %-10s  %s\n", p.Name, mark, p.About)
+			about := p.About
+			if p.Verified != "" {
+				about += " Run against " + p.Verified + "."
+			}
+			_, _ = fmt.Fprintf(w, "%-14s %-10s  %s\n", p.Name, mark, about)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -166,4 +167,30 @@ func FuzzCredentials(f *testing.F) {
 			t.Fatalf("%+v", c)
 		}
 	})
+}
+
+// TestProfileOfTheDocumentation: the example is a profile, and its exchanges
+// are read as it says.
+func TestProfileOfTheDocumentation(t *testing.T) {
+	b, err := os.ReadFile("../../docs/profiles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "```yaml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("there is no example")
+	}
+	p, err := ParseProfile([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Test(); err != nil || len(p.Tests) == 0 {
+		t.Error(err)
+	}
+	for _, name := range ProfileNames() {
+		if !strings.Contains(string(b), "`"+name+"`") {
+			t.Errorf("%s is not named", name)
+		}
+	}
 }

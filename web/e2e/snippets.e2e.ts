@@ -168,23 +168,29 @@ console.log((await signIn("${good}", "alice", "right")).refused);
     ),
 };
 
+const runnable = Object.keys(installed).filter((language) => installed[language]);
+
 describe("the programs that are shown", () => {
-  for (const [i, language] of Object.keys(reporters).entries()) {
-    it.skipIf(!installed[language])(`report, in ${language}`, async () => {
-      const seen = async () =>
-        (await warder.call("GET", "/v1/events?ip=203.0.113.7&name=USER_LOGIN_FAILURE&limit=100")).items
-          .length;
+  it("report as they stand there", async () => {
+    const seen = async () =>
+      (await warder.call("GET", "/v1/events?ip=203.0.113.7&name=USER_LOGIN_FAILURE&limit=100")).items.length;
+    for (const language of runnable) {
       const before = await seen();
       const [action] = reporters[language]?.() ?? [];
-      expect(action).toMatch(/^(allow|block)$/); // the fifth of them is one too many
-      expect(await seen()).toBe(before + 1);
-    });
-    it.skipIf(!installed[language])(`guard, in ${language}`, () => {
+      expect(action, language).toMatch(/^(allow|block)$/); // the fifth of them is one too many
+      expect(await seen(), language).toBe(before + 1);
+    }
+  }, 180_000);
+
+  it("guard as they stand there", () => {
+    for (const [i, language] of runnable.entries()) {
       const answers = guards[language]?.(`192.0.2.${10 + i}`, `192.0.2.${110 + i}`) ?? [];
-      expect(answers).toHaveLength(7);
-      for (const wrong of answers.slice(0, 5)) expect(wrong).toMatch(/refused|Wrong user name|Access denied/);
-      expect(answers[5]).toMatch(/^Access denied\. Reference \w{4}-\w{4}\.$/);
-      expect(answers[6]).toBe("session");
-    });
-  }
+      expect(answers, language).toHaveLength(7);
+      for (const wrong of answers.slice(0, 5)) {
+        expect(wrong, language).toMatch(/refused|Wrong user name|Access denied/);
+      }
+      expect(answers[5], language).toMatch(/^Access denied\. Reference \w{4}-\w{4}\.$/);
+      expect(answers[6], language).toBe("session");
+    }
+  }, 180_000);
 });
