@@ -38,7 +38,7 @@ export function DurationInput(props: {
       error={props.error}
       inputWrapperOrder={["label", "description", "input", "error"]}
     >
-      <Group gap={6} wrap="nowrap" align="center" mt={props.description ? 6 : 0}>
+      <Group gap={6} wrap="wrap" align="center" mt={props.description ? 6 : 0}>
         <NumberInput
           id={id}
           aria-label={name}

@@ -55,7 +55,7 @@ export function Shell() {
         <ScrollArea p="xs" type="auto">
           {navigation.map((group) => (
             <div key={group.title}>
-              <Text size="xs" fw={600} c="dimmed" px="sm" pt="sm" pb={4}>
+              <Text size="xs" fw={600} c="dimmed" px="sm" pt="xs" pb={2}>
                 {group.title}
               </Text>
               {group.entries.map((entry) => {
@@ -71,7 +71,7 @@ export function Shell() {
                     active={active}
                     aria-current={active ? "page" : undefined}
                     style={{ borderRadius: "var(--mantine-radius-md)" }}
-                    py={7}
+                    py={5}
                   />
                 );
               })}
