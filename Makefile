@@ -54,6 +54,7 @@ web/node_modules/.installed: web/package-lock.json
 
 test:
 	scripts/need node chromium race
+	@scripts/need proxies || echo "test: the tests that want these are left out" >&2
 	$(GO) vet ./...
 	$(GO) test -timeout 5m ./...
 	$(MAKE) --no-print-directory race
