@@ -181,6 +181,7 @@ func New(opts Options) (*Sender, error) {
 		return nil, err
 	}
 	s.way = *w
+	s.setHealth(Unconfigured, s.written) // at once, so that it shows as soon as anything does
 	return s, nil
 }
 

@@ -28,7 +28,6 @@ const (
 // Run delivers until ctx ends; it returns nil then. What goes wrong is logged,
 // shown through OnHealth and tried again.
 func (s *Sender) Run(ctx context.Context) error {
-	s.setHealth(Unconfigured, s.written)
 	for {
 		next, err := s.round(ctx)
 		if ctx.Err() != nil {

@@ -104,11 +104,13 @@ func start(t *testing.T, o Options, p *post) (s *Sender, stop func()) {
 	t.Helper()
 	o.SMTP.From = "warder@example.org"
 	o.Dir = "unused"
+	health := o.OnHealth
+	o.OnHealth = nil // it would tell of the files that p takes the place of
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.out, s.written = p, false
+	s.out, s.written, s.opts.OnHealth = p, false, health
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
