@@ -57,6 +57,8 @@ export const guides: { name: string; file: string; about: string }[] = [
   { name: "Caddy", file: "integrations/caddy.md", about: "forward_auth" },
   { name: "HAProxy", file: "integrations/haproxy.md", about: "Lua" },
   { name: "Traefik", file: "integrations/traefik.md", about: "ForwardAuth" },
+  { name: "Envoy", file: "integrations/envoy.md", about: "ext_authz" },
+  { name: "Kubernetes", file: "integrations/kubernetes.md", about: "ingress-nginx" },
   { name: "PHP behind nginx", file: "integrations/php-nginx.md", about: "through the gate" },
 ];
 export const guideUrl = (file: string) => `${docs}/${file}`;
