@@ -58,7 +58,7 @@ test:
 	$(GO) vet ./...
 	$(GO) test -timeout 5m ./...
 	$(MAKE) --no-print-directory race
-	scripts/fuzz 2
+	scripts/fuzz 1
 	$(MAKE) --no-print-directory test-web
 
 # The dashboard's own tests, and all of its pages in a real browser.

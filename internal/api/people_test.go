@@ -937,6 +937,7 @@ func TestBlockedAddressSignsIn(t *testing.T) {
 // TestRoleMatrix walks every route with every role and every scope, and
 // expects the door to open exactly where the table says so.
 func TestRoleMatrix(t *testing.T) {
+	once(t)
 	h := newWhole(t)
 	people := map[operator.Role]operator.Operator{}
 	for _, role := range operator.Roles() {

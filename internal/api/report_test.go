@@ -84,6 +84,7 @@ const thisMonth = "?period=this_month&tz=Asia/Kolkata&format="
 // TestReport: every format holds the same rows, re-parses, is sealed, and a
 // changed byte shows. The texts in it are hostile.
 func TestReport(t *testing.T) {
+	once(t)
 	h := newWhole(t)
 	fill(t, h)
 	blocks := len(hostile())

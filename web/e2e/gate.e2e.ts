@@ -207,8 +207,7 @@ it("blocks who guesses, ends the sessions there and nowhere else, tells the admi
   await dashboard.goto(demo.dashboard);
   await dashboard.getByRole("heading", { name: "Security events" }).waitFor();
   await dashboard.keyboard.press("/");
-  await dashboard.getByRole("textbox", { name: "Search", exact: true }).waitFor();
-  await dashboard.keyboard.type(reference.toLowerCase());
+  await dashboard.getByRole("textbox", { name: "Search", exact: true }).fill(reference.toLowerCase());
   await dashboard.getByText(reference, { exact: false }).first().click();
   await dashboard.waitForURL(/\/(references|blocks)/);
   await dashboard.getByText("203.0.113.66").first().waitFor();
