@@ -50,7 +50,7 @@ internal/web/dist/index.html: $(WEB_SOURCES) internal/api/testdata/openapi.json 
 # "npm ci" wants packages of all platforms in the lock, also those that not
 # every registry has; the versions are exact either way.
 web/node_modules/.installed: web/package-lock.json
-	cd web && npm install --no-save --no-audit --no-fund --loglevel=error
+	cd web && npm install --no-save --no-audit --no-fund --loglevel=error && touch node_modules/.installed
 
 test:
 	scripts/need node chromium race
