@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"fmt"
 	"mime"
 	"net/http"
 	"regexp"
@@ -49,10 +50,14 @@ func screen(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint) (ok b
 	return true
 }
 
+// maxSpace is how much space before a parameter is waited for, in bytes; more
+// is refused, since its beginning would be gone.
+const maxSpace = 200
+
 // fieldPattern finds names of fields however PHP spells them. Names in another
 // encoding than the body's are found by the star of their parameter.
 func fieldPattern(names []string) *regexp.Regexp {
-	alternatives := []string{`;\s*name\*`}
+	alternatives := []string{fmt.Sprintf(`;\s{0,%d}name\*`, maxSpace), fmt.Sprintf(`;\s{%d}`, maxSpace+1)}
 	for _, name := range names {
 		alternatives = append(alternatives, strings.ReplaceAll(regexp.QuoteMeta(name), "_", `[_ .\[]`))
 	}
@@ -60,7 +65,7 @@ func fieldPattern(names []string) *regexp.Regexp {
 }
 
 func longest(names []string) int {
-	n := 64 // ; name*, with space
+	n := len(";name*") + maxSpace
 	for _, name := range names {
 		n = max(n, len(name))
 	}

@@ -39,6 +39,8 @@ func TestLargeUploads(t *testing.T) {
 		{"as PHP reads names", form, "/", field("pma username"), 413},
 		{"in the query", form, "/?pma_username=a", "", 413},
 		{"a name in another encoding", form, "/", "\r\n--b\r\nContent-Disposition: form-data; name*=utf-8''pma%5fusername\r\n\r\nv", 413},
+		{"the same behind much space", form, "/", "\r\n--b\r\nContent-Disposition: form-data;" + strings.Repeat(" ", 40<<10) + "name*=utf-8''%70ma%5fusername\r\n\r\nv", 413},
+		{"the same behind some space", form, "/", "\r\n--b\r\nContent-Disposition: form-data;" + strings.Repeat(" ", 150) + "name*=utf-8''%70ma%5fusername\r\n\r\nv", 413},
 		{"a form", "application/x-www-form-urlencoded", "/", "", 413},
 		{"JSON", "application/json", "/", "", 413},
 		{"two boundaries", "multipart/form-data; boundary=a; boundary=b", "/", "", 413},
