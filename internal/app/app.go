@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -116,6 +114,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if secrets.replaced {
+		a.tellReplaced(ctx)
+	}
 	a.db, err = store.Open(ctx, store.Options{
 		Path:     a.dir.file(DatabaseFile),
 		AuditKey: secrets.audit,
@@ -208,7 +209,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the challenges: %w", err)
 	}
-	if a.pages, err = a.newPages(cfg, puzzles); err != nil {
+	if a.pages, err = a.newPages(cfg, puzzles, secrets.pages); err != nil {
 		return nil, fmt.Errorf("make the pages: %w", err)
 	}
 	pages, err := web.Built()
@@ -242,7 +243,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
 	}
-	if err := a.openGate(cfg, a.api); err != nil {
+	if err := a.openGate(cfg, a.api, secrets.gate); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -364,48 +365,6 @@ func ignoreClosed(f func() error) func() error {
 		}
 		return nil
 	}
-}
-
-// secrets are what is derived from the two keys of the data directory.
-type secrets struct {
-	tokens    []byte // signs attempts and clearances
-	counters  []byte // keys the digests of the counters
-	operators []byte // seals what operators sign in with
-	settings  []byte // seals the passwords among the settings
-	reports   []byte // signs reports
-	audit     []byte
-}
-
-func (d *dataDir) secrets() (s secrets, err error) {
-	// A new audit key beside an old trail would make every row of it look
-	// forged, so it is not made silently.
-	if d.has(DatabaseFile) && !d.has(auditFile) {
-		return s, fmt.Errorf("%s is missing, without it the audit trail in %s cannot be verified: restore it from a backup, or move the database away to start anew",
-			d.file(auditFile), d.file(DatabaseFile))
-	}
-	if s.audit, err = d.secret(auditFile); err != nil {
-		return s, err
-	}
-	root, err := d.secret(secretFile)
-	if err != nil {
-		return s, err
-	}
-	if s.tokens, err = hkdf.Key(sha256.New, root, nil, "warder tokens", keyBytes); err != nil {
-		return s, fmt.Errorf("derive key: %w", err)
-	}
-	if s.settings, err = hkdf.Key(sha256.New, root, nil, "warder settings", keyBytes); err != nil {
-		return s, fmt.Errorf("derive key: %w", err)
-	}
-	if s.reports, err = hkdf.Key(sha256.New, root, nil, "warder reports", keyBytes); err != nil {
-		return s, fmt.Errorf("derive key: %w", err)
-	}
-	if s.counters, err = hkdf.Key(sha256.New, root, nil, "warder counters", keyBytes); err != nil {
-		return s, fmt.Errorf("derive key: %w", err)
-	}
-	if s.operators, err = hkdf.Key(sha256.New, root, nil, "warder operators", keyBytes); err != nil {
-		return s, fmt.Errorf("derive key: %w", err)
-	}
-	return s, nil
 }
 
 // remedy adds to an error of the database what can be done about it.

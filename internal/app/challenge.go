@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -112,15 +110,7 @@ func (s spender) Spend(ctx context.Context, id string, until time.Time) error {
 }
 
 // newPages makes the pages for end users.
-func (a *App) newPages(cfg *config.Config, c *challenges) (*gate.Pages, error) {
-	root, err := a.dir.secret(secretFile)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := hkdf.Key(sha256.New, root, nil, "warder pages", keyBytes)
-	if err != nil {
-		return nil, fmt.Errorf("derive key: %w", err)
-	}
+func (a *App) newPages(cfg *config.Config, c *challenges, secret []byte) (*gate.Pages, error) {
 	return gate.NewPages(gate.PagesOptions{
 		Secret: secret, Challenges: c.desk, Clear: a.guard.Cleared, PublicURL: a.live.publicURL, Origins: cfg.Challenge.Origins,
 		Tell: a.tellChallenge, Logger: a.log.With("part", "pages"),

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -33,7 +31,7 @@ type site struct {
 
 // openGate switches on what stands before applications: forward auth for other
 // people's proxies, and the sites of the configuration.
-func (a *App) openGate(cfg *config.Config, server *api.Server) error {
+func (a *App) openGate(cfg *config.Config, server *api.Server, secret []byte) error {
 	server.ForwardAuth(gate.ForwardOptions{
 		Checker:   a.guard,
 		Proxies:   &a.live.proxies,
@@ -44,14 +42,6 @@ func (a *App) openGate(cfg *config.Config, server *api.Server) error {
 	})
 	if a.opts.Local || len(cfg.Sites) == 0 {
 		return nil
-	}
-	root, err := a.dir.secret(secretFile)
-	if err != nil {
-		return err
-	}
-	secret, err := hkdf.Key(sha256.New, root, nil, "warder gate", keyBytes)
-	if err != nil {
-		return fmt.Errorf("derive key: %w", err)
 	}
 	for _, c := range cfg.Sites {
 		if err := a.openSite(c, secret); err != nil {
