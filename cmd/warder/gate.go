@@ -23,11 +23,7 @@ type gateCmd struct {
 }
 
 func (c *gateCmd) Run(ctx context.Context, e *env) error {
-	flags := map[string]string{}
-	if c.Listen != "" {
-		flags["listen"] = c.Listen
-	}
-	cfg, err := e.config(flags)
+	cfg, err := e.config(map[string]string{"listen": c.Listen})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -90,15 +91,13 @@ func (e *env) open(file string) (from io.Reader, done func(), err error) {
 	return f, func() { _ = f.Close() }, nil // only read
 }
 
-// config loads the configuration as serve does.
+// config loads the configuration as serve does, with the settings that flags
+// give; an empty one was not given.
 func (e *env) config(flags map[string]string) (*config.Config, error) {
-	if flags == nil {
-		flags = map[string]string{}
-	}
-	if e.flags.Data != "" {
-		flags["data"] = e.flags.Data
-	}
-	cfg, err := config.Load(e.flags.Config, e.environ, flags)
+	given := map[string]string{"data": e.flags.Data}
+	maps.Copy(given, flags)
+	maps.DeleteFunc(given, func(_, value string) bool { return value == "" })
+	cfg, err := config.Load(e.flags.Config, e.environ, given)
 	if faults, ok := errors.AsType[warder.Faults](err); ok {
 		where := "configuration"
 		if e.flags.Config != "" {

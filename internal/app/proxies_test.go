@@ -240,26 +240,40 @@ var realProxies = []struct {
 	}},
 }
 
+// recorder is an application that says welcome and notes who was there.
+type recorder struct {
+	addr    string
+	reached atomic.Int64
+	seen    atomic.Pointer[http.Header] // of the latest request
+}
+
+// behindProxy runs an instance that trusts a proxy of this machine, and an
+// application.
+func behindProxy(t *testing.T) (*server, *recorder) {
+	t.Helper()
+	a := &recorder{}
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.reached.Add(1)
+		h := r.Header.Clone()
+		a.seen.Store(&h)
+		_, _ = w.Write([]byte("welcome"))
+	}))
+	t.Cleanup(application.Close)
+	a.addr = strings.TrimPrefix(application.URL, "http://")
+	return start(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.ProtectLoopback = false
+	}), a
+}
+
 // TestRealProxies: clients come from two addresses of loopback; one of them is
 // blocked, and nothing it sends reaches the application.
 func TestRealProxies(t *testing.T) {
 	for _, tt := range realProxies {
 		t.Run(tt.name, func(t *testing.T) {
-			var reached atomic.Int64
-			var seen atomic.Pointer[http.Header]
-			application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				reached.Add(1)
-				h := r.Header.Clone()
-				seen.Store(&h)
-				_, _ = w.Write([]byte("welcome"))
-			}))
-			t.Cleanup(application.Close)
-			w := start(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) {
-				c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-				c.ProtectLoopback = false
-			})
+			w, application := behindProxy(t)
 			port := freePort(t)
-			tt.run(t, w.app.Addr(), "127.0.0.1:1", strings.TrimPrefix(application.URL, "http://"), port, false)
+			tt.run(t, w.app.Addr(), "127.0.0.1:1", application.addr, port, false)
 
 			const good, bad = "127.0.0.9", "127.0.0.66"
 			spoofed := []string{
@@ -270,14 +284,14 @@ func TestRealProxies(t *testing.T) {
 			if status, body, _ := ask(t, port, good, "GET", "/admin", spoofed...); status != http.StatusOK || body != "welcome" {
 				t.Fatalf("a good client: %d %s", status, body)
 			}
-			if h := *seen.Load(); h.Get("X-Forwarded-For") != good || len(h["Forwarded"]) > 0 && tt.name != "caddy" {
+			if h := *application.seen.Load(); h.Get("X-Forwarded-For") != good || len(h["Forwarded"]) > 0 && tt.name != "caddy" {
 				t.Errorf("the application is told X-Forwarded-For %q, Forwarded %q", h["X-Forwarded-For"], h["Forwarded"])
 			}
 			blocks, err := w.app.guard.ImportBlocks(t.Context(), guard.Actor{Name: "test"}, []guard.NewBlock{{IP: netip.MustParsePrefix(bad + "/32"), Reason: "test"}})
 			if err != nil || blocks[0] != nil {
 				t.Fatal(err, blocks)
 			}
-			before := reached.Load()
+			before := application.reached.Load()
 			status, body, h := ask(t, port, bad, "GET", "/", append(spoofed, "Accept", "text/html")...)
 			if status != http.StatusForbidden || !strings.Contains(body, "Reference") || !strings.Contains(h.Get("Content-Type"), "text/html") ||
 				!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
@@ -298,7 +312,7 @@ func TestRealProxies(t *testing.T) {
 					}
 				}
 			}
-			if n := reached.Load() - before; n != 0 {
+			if n := application.reached.Load() - before; n != 0 {
 				t.Errorf("%d requests of the blocked client reached the application", n)
 			}
 			if status, _, _ := ask(t, port, good, "GET", "/x%2Fy;z?q=1"); status != http.StatusOK {
@@ -306,7 +320,7 @@ func TestRealProxies(t *testing.T) {
 			}
 			where := w.app.Addr()
 			w.stop()
-			before = reached.Load()
+			before = application.reached.Load()
 			for _, target := range targets[:3] { // HAProxy tries for seconds
 				if status, _, _ := ask(t, port, good, "GET", target, spoofed...); status < 400 || target == "/admin" && status < 500 {
 					t.Errorf("%s without Warder: %d", target, status)
@@ -316,7 +330,7 @@ func TestRealProxies(t *testing.T) {
 			if status, _, _ := ask(t, port, good, "GET", "/"); status < 500 {
 				t.Errorf("while Warder says nothing: %d", status)
 			}
-			if reached.Load() != before {
+			if application.reached.Load() != before {
 				t.Error("without Warder the application is open")
 			}
 		})
@@ -358,19 +372,9 @@ func hang(t *testing.T, address string) {
 func TestRealProxiesOpen(t *testing.T) {
 	for _, tt := range realProxies {
 		t.Run(tt.name, func(t *testing.T) {
-			var seen atomic.Pointer[http.Header]
-			application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				h := r.Header.Clone()
-				seen.Store(&h)
-				_, _ = w.Write([]byte("welcome"))
-			}))
-			t.Cleanup(application.Close)
-			w := start(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) {
-				c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-				c.ProtectLoopback = false
-			})
+			w, application := behindProxy(t)
 			port := freePort(t)
-			tt.run(t, w.app.Addr(), "127.0.0.1:1", strings.TrimPrefix(application.URL, "http://"), port, true)
+			tt.run(t, w.app.Addr(), "127.0.0.1:1", application.addr, port, true)
 			const good, bad = "127.0.0.9", "127.0.0.66"
 			blocks, err := w.app.guard.ImportBlocks(t.Context(), guard.Actor{Name: "test"}, []guard.NewBlock{{IP: netip.MustParsePrefix(bad + "/32"), Reason: "test"}})
 			if err != nil || blocks[0] != nil {
@@ -390,7 +394,7 @@ func TestRealProxiesOpen(t *testing.T) {
 					t.Errorf("%s: %d %s", state, status, body)
 					continue
 				}
-				if h := *seen.Load(); h.Get("X-Forwarded-For") != good {
+				if h := *application.seen.Load(); h.Get("X-Forwarded-For") != good {
 					t.Errorf("%s: the application is told X-Forwarded-For %q", state, h["X-Forwarded-For"])
 				}
 			}
