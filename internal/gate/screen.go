@@ -1,7 +1,7 @@
 package gate
 
 import (
-	"fmt"
+	"bytes"
 	"mime"
 	"net/http"
 	"regexp"
@@ -46,7 +46,7 @@ func screen(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint) (ok b
 			names = append(names, name)
 		}
 	}
-	r.Body = &screened{readCloser: r.Body, find: fieldPattern(names), keep: longest(names)}
+	r.Body = &screened{readCloser: r.Body, find: newFinder(names)}
 	return true
 }
 
@@ -54,29 +54,77 @@ func screen(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint) (ok b
 // is refused, since its beginning would be gone.
 const maxSpace = 200
 
-// fieldPattern finds names of fields however PHP spells them. Names in another
+// finder finds names of fields however PHP spells them. Names in another
 // encoding than the body's are found by the star of their parameter.
-func fieldPattern(names []string) *regexp.Regexp {
-	alternatives := []string{fmt.Sprintf(`;\s{0,%d}name\*`, maxSpace), fmt.Sprintf(`;\s{%d}`, maxSpace+1)}
-	for _, name := range names {
-		alternatives = append(alternatives, strings.ReplaceAll(regexp.QuoteMeta(name), "_", `[_ .\[]`))
-	}
-	return regexp.MustCompile(`(?i)(?:` + strings.Join(alternatives, "|") + `)`)
+type finder struct {
+	names []string  // lower case
+	first [256]bool // bytes that something to be found can begin with
+	most  int       // bytes that a find may be long
 }
 
-func longest(names []string) int {
-	n := len(";name*") + maxSpace
+func newFinder(names []string) *finder {
+	f := &finder{most: len(";name*") + maxSpace}
+	f.first[';'] = true
 	for _, name := range names {
-		n = max(n, len(name))
+		name = strings.ToLower(name)
+		for c := range f.first {
+			f.first[c] = f.first[c] || sameByte(byte(c), name[0])
+		}
+		f.names, f.most = append(f.names, name), max(f.most, len(name))
 	}
-	return n
+	return f
 }
 
-// screened is a body that ends in an error where a pattern is found.
+// sameByte reports whether PHP could take c for a byte of a name, whose case
+// does not matter.
+func sameByte(c, name byte) bool {
+	if name == '_' {
+		return c == '_' || c == ' ' || c == '.' || c == '['
+	}
+	return lowerByte(c) == name
+}
+
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// in reports whether there is something to be found in b.
+func (f *finder) in(b []byte) bool {
+	for i, c := range b {
+		if f.first[c] && (c == ';' && encoded(b[i+1:]) || slices.ContainsFunc(f.names, func(name string) bool { return begins(b[i:], name) })) {
+			return true
+		}
+	}
+	return false
+}
+
+func begins(b []byte, name string) bool {
+	if len(b) < len(name) {
+		return false
+	}
+	for i := range len(name) {
+		if !sameByte(b[i], name[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// encoded reports whether the name of a field follows that is in an encoding of
+// its own, or more space than it is waited for.
+func encoded(b []byte) bool {
+	rest := bytes.TrimLeft(b[:min(len(b), maxSpace+1)], " \t\n\f\r\v")
+	space := min(len(b), maxSpace+1) - len(rest)
+	return space > maxSpace || begins(b[space:], "name*")
+}
+
+// screened is a body that ends in an error where something is found.
 type screened struct {
 	readCloser
-	find  *regexp.Regexp
-	keep  int // bytes that a find may be long
+	find  *finder
 	buf   []byte
 	ready int // bytes of buf that may leave
 	err   error
@@ -88,11 +136,11 @@ func (s *screened) Read(p []byte) (int, error) {
 		s.buf = slices.Grow(s.buf, 32<<10)
 		n, err := s.readCloser.Read(s.buf[have : have+32<<10])
 		s.buf, s.err = s.buf[:have+n], err
-		if s.find.Match(s.buf) {
+		if s.find.in(s.buf) {
 			s.buf, s.err = nil, errScreened
 			return 0, s.err
 		}
-		if s.ready = len(s.buf) - s.keep; s.err != nil {
+		if s.ready = len(s.buf) - s.find.most; s.err != nil {
 			s.ready = len(s.buf)
 		}
 		s.ready = max(s.ready, 0)

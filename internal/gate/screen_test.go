@@ -81,6 +81,39 @@ func TestLargeUploads(t *testing.T) {
 	}
 }
 
+// TestFinder: fields are found in every spelling that PHP takes for theirs.
+func TestFinder(t *testing.T) {
+	f := newFinder([]string{"pma_username", "_x", "user[name]"})
+	for text, want := range map[string]bool{
+		"":                  false,
+		"pma_usernam":       false,
+		"pma-username":      false,
+		"a PMA_Username":    true,
+		"pma[username":      true,
+		"ppma.username":     true,
+		"pma username":      true,
+		".X":                true,
+		"[x":                true,
+		"x":                 false,
+		"User[name]":        true,
+		"user_name_":        false,
+		"; name=\"a\"":      false,
+		";NAME*=":           true,
+		";\t\r\n name*=":    true,
+		"; nam":             false,
+		";; name*":          true,
+		"; filename*=utf-8": false,
+		";" + strings.Repeat(" ", maxSpace) + "name*":   true,
+		";" + strings.Repeat(" ", maxSpace) + "y":       false,
+		";" + strings.Repeat("\t", maxSpace+1):          true,
+		";" + strings.Repeat("; ", 2*maxSpace) + "name": false,
+	} {
+		if got := f.in([]byte(text)); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+}
+
 // TestSessionFields: one session in several cookies.
 func TestSessionFields(t *testing.T) {
 	s := &Site{name: "x", profile: &Profile{SessionFields: 3}, sessions: []string{"wordpress_*"}, keys: newKeys(make([]byte, 32))}
