@@ -35,7 +35,7 @@ func newRevisionView(r *guard.Revision) RevisionView {
 // PresetView is a ready-made policy.
 type PresetView struct {
 	Name     string           `json:"name"`
-	Document *policy.Document `json:"document"`
+	Document *policy.Document `json:"document" nullable:"false"`
 	YAML     string           `json:"yaml"`
 }
 

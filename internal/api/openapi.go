@@ -155,10 +155,28 @@ func hotCalls() []described {
 			},
 		},
 		{pattern: "POST /v1/csp-report", id: "csp-report", summary: "What a browser reports of a page that broke the content security policy", status: http.StatusNoContent},
-		{pattern: "GET /authz/forward", id: "forward-auth", summary: "May this request go on? For Caddy, Traefik and HAProxy; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
-		{pattern: "GET /authz/nginx", id: "forward-auth-nginx", summary: "May this request go on? For auth_request of nginx; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
-		{pattern: "GET /authz/envoy/{path...}", id: "forward-auth-envoy", summary: "May this request go on? For ext_authz of Envoy; any method", errors: []int{http.StatusUnauthorized, http.StatusForbidden}},
-		{pattern: "GET /denied", id: "denied", summary: "The access-denied page; ref is the reference to show", status: http.StatusForbidden},
+		{
+			pattern: "GET /authz/forward", id: "forward-auth", summary: "May this request go on? For Caddy, Traefik and HAProxy; any method",
+			errors: []int{http.StatusUnauthorized, http.StatusForbidden},
+			params: []*huma.Param{forwarded("X-Forwarded-For", "The client."), forwarded("X-Forwarded-Method", "Method of the request."), forwarded("X-Forwarded-Uri", "Path and query of the request.")},
+		},
+		{
+			pattern: "GET /authz/nginx", id: "forward-auth-nginx", summary: "May this request go on? For auth_request of nginx; any method",
+			errors: []int{http.StatusUnauthorized, http.StatusForbidden},
+			params: []*huma.Param{forwarded("X-Forwarded-For", "The client."), forwarded("X-Original-Method", "Method of the request."), forwarded("X-Original-URL", "The request's own URL.")},
+		},
+		{
+			pattern: "GET /authz/envoy/{path...}", id: "forward-auth-envoy", summary: "May this request go on? For ext_authz of Envoy; any method",
+			errors: []int{http.StatusUnauthorized, http.StatusForbidden},
+			params: []*huma.Param{
+				{Name: "path", In: "path", Required: true, Description: "The path of the request; with slashes.", Schema: &huma.Schema{Type: "string"}},
+				forwarded("X-Forwarded-For", "The client."),
+			},
+		},
+		{
+			pattern: "GET /denied", id: "denied", summary: "The access-denied page; ref is the reference to show", status: http.StatusForbidden,
+			params: []*huma.Param{{Name: "ref", In: "query", Description: "The reference of the refusal, such as 7K3M-22QP.", Schema: &huma.Schema{Type: "string"}}},
+		},
 		{pattern: "GET /healthz", id: "healthz", summary: "The process is up"},
 		{
 			pattern: "GET /readyz", id: "readyz", summary: "Everything is loaded; with what is degraded",
@@ -166,6 +184,11 @@ func hotCalls() []described {
 		},
 		{pattern: "GET /metrics", id: "metrics", summary: "Figures for Prometheus"},
 	}
+}
+
+// forwarded is a header of forward auth.
+func forwarded(name, doc string) *huma.Param {
+	return &huma.Param{Name: name, In: "header", Description: doc, Schema: &huma.Schema{Type: "string"}}
 }
 
 func number(n int) *float64 {
@@ -186,7 +209,7 @@ func (s *Server) describe() error {
 			return fmt.Errorf("describe %s: not in the table of routes", call.pattern)
 		}
 		op := &huma.Operation{
-			OperationID: call.id, Method: method, Path: path, Summary: call.summary, Tags: []string{"data plane"},
+			OperationID: call.id, Method: method, Path: strings.Replace(path, "...}", "}", 1), Summary: call.summary, Tags: []string{"data plane"},
 			Parameters: call.params, Responses: map[string]*huma.Response{},
 		}
 		if strings.HasPrefix(path, "/v1/") && !row.open {
@@ -234,12 +257,13 @@ func (s *Server) describe() error {
 		}
 		doc.AddOperation(op)
 	}
-	for _, schema := range reg.Map() {
+	for name, schema := range reg.Map() {
 		spell(schema)
+		orNull(reg, name, schema)
 	}
 	for _, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			finish(op, problem)
+			finish(op, problem, reg.Map())
 		}
 	}
 	text, err := json.MarshalIndent(doc, "", "  ")
@@ -282,8 +306,8 @@ func spell(schema *huma.Schema) {
 	}
 }
 
-// finish says of a management call what all of them have in common.
-func finish(op *huma.Operation, problem *huma.Schema) {
+// finish says of a call what all of its kind have in common.
+func finish(op *huma.Operation, problem *huma.Schema, schemas map[string]*huma.Schema) {
 	if op == nil {
 		return
 	}
@@ -298,7 +322,20 @@ func finish(op *huma.Operation, problem *huma.Schema) {
 			r.Content = map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}
 		}
 	}
-	if op.Method != http.MethodGet && !strings.Contains(op.Tags[0], " ") && !forgets(op.Path) {
+	managed := op.Responses["default"] != nil
+	if managed && op.Method != http.MethodGet && !forgets(op.Path) {
 		op.Parameters = append(op.Parameters, idempotencyParam())
 	}
+	if managed {
+		failures(op, problem)
+	}
+	status := http.StatusOK
+	if op.OperationID == "denied" {
+		status = http.StatusForbidden
+	}
+	media(op, status, schemas)
+	if strings.HasPrefix(op.OperationID, "forward-auth") {
+		asked(op)
+	}
+	meaning(op)
 }

@@ -249,7 +249,7 @@ func TestOpenAPICoversRoutes(t *testing.T) {
 		if path == "/{$}" || path == "/openapi.json" || path == "/references/{ref}" {
 			continue
 		}
-		item := doc.Paths[path]
+		item := doc.Paths[strings.Replace(path, "...}", "}", 1)]
 		if item == nil {
 			t.Errorf("%s is not described", row.pattern)
 			continue
