@@ -131,7 +131,7 @@ func (c *explainCmd) Run(ctx context.Context, e *env) error {
 	return e.with(ctx, existing, func(in *instance) error {
 		var why api.ExplainView
 		if err := in.call(ctx, "GET", "/v1/explain?"+q.Encode(), nil, &why); err != nil {
-			return err
+			return unknown(err, "there is no event %q (any more)", c.Event)
 		}
 		return e.print(&why, func(w io.Writer) { printExplanation(w, c, &why) })
 	})

@@ -52,7 +52,11 @@ func (e *env) connect(ctx context.Context, n need) (*instance, error) {
 	}
 	deadline := time.Now().Add(lockPatience)
 	for {
-		if conn, err := app.DialSocket(ctx, cfg.Data); err == nil {
+		conn, err := app.DialSocket(ctx, cfg.Data)
+		if errors.Is(err, os.ErrPermission) {
+			return nil, forbidden(cfg.Data)
+		}
+		if err == nil {
 			_ = conn.Close() // only asked whether somebody is there
 			return newInstance(func(ctx context.Context) (net.Conn, error) {
 				return app.DialSocket(ctx, cfg.Data)
@@ -79,6 +83,12 @@ func (e *env) connect(ctx context.Context, n need) (*instance, error) {
 		case <-time.After(lockRetry):
 		}
 	}
+}
+
+// forbidden is what somebody is told who is not the user that runs Warder: to
+// make the directory readable would be the wrong remedy.
+func forbidden(dir string) error {
+	return fmt.Errorf("data directory %s is closed to user %d: run this as the user that runs Warder, or as root", dir, os.Getuid())
 }
 
 func newInstance(dial func(context.Context) (net.Conn, error), closeFunc func() error) *instance {
@@ -117,7 +127,7 @@ func (p *problem) Error() string {
 	if len(p.Errors) > 0 {
 		lines := make([]string, len(p.Errors))
 		for i, f := range p.Errors {
-			lines[i] = strings.TrimPrefix(f.Location, "body.") + ": " + f.Message
+			lines[i] = strings.TrimPrefix(strings.TrimPrefix(f.Location, "body."), "query.") + ": " + f.Message
 		}
 		return strings.Join(lines, "\n")
 	}

@@ -1,8 +1,9 @@
 // Command warder runs Warder and everything one does with it from a shell. It
 // reads the arguments, calls one function of the instance and prints; what is
-// allowed and what happens is decided inside. All commands but serve and
-// restore work whether a server runs or not: through its socket in the data
-// directory, or with the database itself.
+// allowed and what happens is decided inside. Commands that ask or change
+// something work whether a server runs or not: through its socket in the data
+// directory, or with the database itself. Only status wants one that runs, and
+// restore one that does not.
 package main
 
 import (
@@ -157,8 +158,11 @@ func run(ctx context.Context, args []string, io stdio, environ []string) (code i
 			panic(v)
 		}
 	}()
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help": // as other programs have it
+		args = append(args[1:len(args):len(args)], "--help")
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -102,7 +104,7 @@ func (c *operatorResetCmd) Run(ctx context.Context, e *env) error {
 	return e.with(ctx, existing, func(in *instance) error {
 		var l api.NewLink
 		if err := in.call(ctx, "POST", "/v1/operators/"+url.PathEscape(c.Operator)+"/reset", nil, &l); err != nil {
-			return err
+			return unknown(err, noOperator, c.Operator)
 		}
 		if strings.HasPrefix(l.Link, "/") { // nobody serves it now
 			cfg, err := e.config(nil)
@@ -118,12 +120,22 @@ func (c *operatorResetCmd) Run(ctx context.Context, e *env) error {
 	})
 }
 
+const noOperator = "there is no operator %q: warder operator list names them"
+
+// unknown says in plain words what does not exist, where that is the matter.
+func unknown(err error, format, name string) error {
+	if p, ok := errors.AsType[*problem](err); ok && p.Status == http.StatusNotFound {
+		return fmt.Errorf(format, name)
+	}
+	return err
+}
+
 func switchOperator(ctx context.Context, e *env, who string, active bool) error {
 	return e.with(ctx, existing, func(in *instance) error {
 		var o api.OperatorView
 		path := "/v1/operators/" + url.PathEscape(who)
 		if err := in.call(ctx, "PATCH", path, map[string]bool{"active": active}, &o); err != nil {
-			return err
+			return unknown(err, noOperator, who)
 		}
 		return e.print(o, func(w io.Writer) {
 			state := "disabled"
@@ -195,7 +207,7 @@ type keyRevokeCmd struct {
 func (c *keyRevokeCmd) Run(ctx context.Context, e *env) error {
 	return e.with(ctx, existing, func(in *instance) error {
 		if err := in.call(ctx, "DELETE", "/v1/keys/"+url.PathEscape(c.Key), nil, nil); err != nil {
-			return err
+			return unknown(err, "there is no live key %q: warder key list names them", c.Key)
 		}
 		return e.print(map[string]string{"revoked": c.Key}, func(w io.Writer) { _, _ = fmt.Fprintf(w, "key %s is revoked\n", c.Key) })
 	})

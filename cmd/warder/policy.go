@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/api"
 	"github.com/warderhq/warder/internal/app"
+	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/gate"
 	"github.com/warderhq/warder/internal/policy"
 )
 
@@ -24,7 +27,7 @@ type policyCmd struct {
 }
 
 type policyShowCmd struct {
-	Preset string `help:"Print a preset instead: classic or observe."`
+	Preset string `help:"Print a preset instead: classic, observe, balanced or strict."`
 }
 
 func (c *policyShowCmd) Run(ctx context.Context, e *env) error {
@@ -142,9 +145,37 @@ func (c *configCheckCmd) Run(e *env) error {
 			return err
 		}
 	}
+	if err := checkFiles(c.File, cfg); err != nil {
+		return err
+	}
 	for _, name := range cfg.Ignored {
 		_, _ = fmt.Fprintf(e.err, "warder: %s in the environment names no setting and is ignored\n", name)
 	}
 	_, err = fmt.Fprintf(e.out, "%s: good\n", c.File)
 	return err
+}
+
+// checkFiles reads the files that a configuration names and that serve reads
+// when it starts: certificates and profiles.
+func checkFiles(where string, cfg *config.Config) error {
+	var faults warder.Faults
+	pair := func(place string, files config.TLS) {
+		if files.Cert == "" {
+			return
+		}
+		if _, err := tls.LoadX509KeyPair(files.Cert, files.Key); err != nil {
+			faults.Add(place, "%s", err)
+		}
+	}
+	pair("tls", cfg.TLS)
+	for i, site := range cfg.Sites {
+		pair(fmt.Sprintf("sites[%d].tls", i), site.TLS)
+		if _, err := gate.LoadProfile(site.Profile); err != nil {
+			faults.Add(fmt.Sprintf("sites[%d].profile", i), "%s", err)
+		}
+	}
+	if len(faults) > 0 {
+		return &faultsError{where: where, faults: faults}
+	}
+	return nil
 }

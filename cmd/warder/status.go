@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"github.com/warderhq/warder/internal/api"
 	"github.com/warderhq/warder/internal/app"
@@ -21,8 +23,11 @@ func (statusCmd) Run(ctx context.Context, e *env) error {
 	}
 	dial := func(ctx context.Context) (net.Conn, error) { return app.DialSocket(ctx, cfg.Data) }
 	conn, err := dial(ctx)
-	if err != nil {
-		return fmt.Errorf("no server runs on %s", cfg.Data)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return forbidden(cfg.Data)
+	case err != nil:
+		return fmt.Errorf("no server runs on %s: name its data directory with --data, or start one with warder serve", cfg.Data)
 	}
 	_ = conn.Close() // only asked whether somebody is there
 	in := newInstance(dial, func() error { return nil })

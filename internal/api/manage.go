@@ -88,6 +88,9 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 		return p, nil
 	}
 	for _, e := range m.Errors {
+		if strings.HasPrefix(e.Message, "invalid date/time") { // in words of Go's own
+			e.Message = "must be a time of RFC 3339, such as 2026-03-01T00:00:00Z"
+		}
 		p.Errors = append(p.Errors, warder.Fault{Location: clip(printable(e.Location), 200), Message: clip(printable(e.Message), 300)})
 	}
 	return p, nil

@@ -257,6 +257,8 @@ func (s *Server) describe() error {
 		}
 		doc.AddOperation(op)
 	}
+	delete(reg.Map(), "ErrorModel") // huma's own, in whose place Problem stands
+	delete(reg.Map(), "ErrorDetail")
 	for name, schema := range reg.Map() {
 		spell(schema)
 		orNull(reg, name, schema)
