@@ -9,6 +9,7 @@ import (
 	gohash "hash"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -79,19 +80,50 @@ func (k keys) deviceID(value string) string {
 }
 
 // cookies goes through the cookies of a request as they stand there, quotes
-// included, until f returns false.
+// included, until f returns false; also through those that not everybody finds.
 func cookies(h http.Header, f func(name, value string) bool) {
 	for _, line := range h["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			if name != "" && !f(strings.TrimSpace(name), strings.TrimSpace(value)) {
+			pair = strings.TrimSpace(pair)
+			name, value, _ := strings.Cut(pair, "=")
+			if name != "" && !f(strings.TrimSpace(name), strings.TrimSpace(value)) || !hidden(pair, f) {
 				return
 			}
 		}
 	}
 }
 
-// dropCookies takes the cookies out that drop names.
+// hidden goes through what some take for further cookies inside of one: they
+// let a comma or a space end it, as Python does, and servers of Java.
+func hidden(pair string, f func(name, value string) bool) bool {
+	start, between := 0, false // of a name; 0: of the cookie's own, -1: it had its value
+	for i := range len(pair) {
+		switch c := pair[i]; {
+		case c == '=':
+			if start > 0 && !f(trimSpaces(pair[start:i]), firstToken(trimSpaces(pair[i+1:]))) {
+				return false
+			}
+			start, between = -1, false
+		case c == ',' || anySpace(c):
+			between = true
+		case between:
+			start, between = i, false
+		}
+	}
+	return true
+}
+
+func firstToken(s string) string {
+	for i := range len(s) {
+		if s[i] == ',' || anySpace(s[i]) {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// dropCookies takes the cookies out that drop names, with those that they are
+// hidden in.
 func dropCookies(h http.Header, drop func(name string) bool) {
 	lines := h["Cookie"]
 	if len(lines) == 0 {
@@ -102,7 +134,7 @@ func dropCookies(h http.Header, drop func(name string) bool) {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.TrimSpace(pair)
 			name, _, _ := strings.Cut(pair, "=")
-			if pair != "" && !drop(strings.TrimSpace(name)) {
+			if pair != "" && !drop(strings.TrimSpace(name)) && hidden(pair, func(name, _ string) bool { return !drop(name) }) {
 				kept = append(kept, pair)
 			}
 		}
@@ -171,7 +203,33 @@ func (s *Site) visitor(v *visitor, h http.Header) {
 
 // isSession reports whether a cookie of this name holds a session.
 func (s *Site) isSession(name string) bool {
-	return slices.ContainsFunc(s.sessions, func(p string) bool { return named(p, name) })
+	if strings.IndexByte(name, '%') >= 0 {
+		name, _ = decodeOnce(name) // as PHP did until 7.4
+	}
+	return slices.ContainsFunc(s.sessions, func(p string) bool { return namedLoosely(p, name) })
+}
+
+// namedLoosely is named as the most generous application compares: PHP makes
+// underscores of dots, spaces and brackets, and .NET does not look at the case.
+func namedLoosely(pattern, name string) bool {
+	pattern, all := strings.CutSuffix(pattern, "*")
+	if len(name) < len(pattern) || len(name) > len(pattern) && !all {
+		return false
+	}
+	for i := range len(pattern) {
+		if cookieByte(name[i]) != cookieByte(pattern[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func cookieByte(c byte) byte {
+	switch c {
+	case ' ', '.', '[', '+':
+		return '_'
+	}
+	return lowerByte(c)
 }
 
 // expired reports whether a cookie of a response takes the cookie away.
@@ -182,26 +240,60 @@ func expired(c *http.Cookie) bool {
 // sessionValue is the part of a cookie's value that names a session, "" if
 // none does.
 func (s *Site) sessionValue(value string) string {
-	value = strings.Trim(value, `"`)
+	value = plainValue(value)
 	if s.profile.SessionFields == 0 {
 		return value
 	}
-	plain := value
-	if strings.IndexByte(value, '%') >= 0 {
-		plain = bar.Replace(value)
-	}
 	end := 0
 	for range s.profile.SessionFields {
-		i := strings.IndexByte(plain[end:], '|')
+		i := strings.IndexByte(value[end:], '|')
 		if i < 0 {
 			return ""
 		}
 		end += i + 1
 	}
-	return plain[:end]
+	return value[:end]
 }
 
-var bar = strings.NewReplacer("%7C", "|", "%7c", "|")
+// plainValue is the value of a cookie as applications read it that decode it:
+// one session must not have two names. Some take percent signs and plus for
+// an encoding, others what stands behind a backslash.
+func plainValue(value string) string {
+	value = strings.Trim(value, `"`)
+	for range 5 {
+		if strings.IndexAny(value, `%+\`) < 0 {
+			break
+		}
+		next, _ := decodeOnce(strings.ReplaceAll(value, "+", " "))
+		if next = unslash(next); next == value {
+			break
+		}
+		value = next
+	}
+	return value
+}
+
+// unslash takes backslashes away, and what they stand for in octal.
+func unslash(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			if i++; i == len(s) {
+				break
+			}
+			if n, err := strconv.ParseUint(s[i:min(i+3, len(s))], 8, 8); err == nil && i+3 <= len(s) {
+				out = append(out, byte(n))
+				i += 2
+				continue
+			}
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
 
 // opened returns the session that a response opens, "" if none. Of a cookie
 // that is set twice the last one counts, as in browsers.
@@ -228,7 +320,9 @@ func (s *Site) expire(h http.Header, names []string, secure bool) {
 	for _, name := range names {
 		c := http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		c.Secure = secure || strings.HasPrefix(name, "__")
-		h.Add("Set-Cookie", c.String())
+		if text := c.String(); text != "" { // no browser has one of such a name
+			h.Add("Set-Cookie", text)
+		}
 	}
 }
 

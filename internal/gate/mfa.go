@@ -55,7 +55,7 @@ func (s *Site) hold(res *http.Response, x *exchange, session string) {
 	}
 	for _, c := range res.Cookies() {
 		if s.isSession(c.Name) && !expired(c) {
-			s.halves.memory.put(s.keys.sessionID(s.name, strings.Trim(c.Value, `"`)), h)
+			s.halves.memory.put(s.keys.sessionID(s.name, s.sessionValue(c.Value)), h)
 		}
 	}
 	keepCookies(res.Header, func(name string) bool {
