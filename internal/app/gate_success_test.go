@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -126,6 +127,69 @@ func TestGateBasicElsewhere(t *testing.T) {
 	for i := range 40 {
 		if got := get(fmt.Sprint("/closed", i%4), "203.0.113.73", "right"); got != http.StatusOK {
 			t.Errorf("right: %d", got)
+		}
+	}
+}
+
+// TestGateOtherName: a profile lists names for the account, of which the
+// application reads one. With the others nobody has his own success count for
+// the account that he guesses at, or his guesses for his own.
+func TestGateOtherName(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	read := "email"
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue(read) != "" && r.FormValue("password") == "right" {
+			http.Redirect(w, r, "/home", http.StatusFound)
+			return
+		}
+		g.checked.Add(1)
+		fmt.Fprint(w, "Wrong user name or password.")
+	})
+	c := g.client()
+	post := func(from string, fields ...string) int {
+		form := url.Values{}
+		for i := 0; i < len(fields); i += 2 {
+			form.Set(fields[i], fields[i+1])
+		}
+		return do(t, c, g.request("POST", "/login", from, form)).status
+	}
+	if got := post("203.0.113.80", "email", "bob", "password", "right", "login", "Sign in"); got != http.StatusFound {
+		t.Fatalf("bob: %d", got)
+	}
+	tricks := map[string]struct{ guess, own []string }{
+		"his success as another's":   {[]string{"email", "alice"}, []string{"email", "mallory", "username", "alice"}},
+		"another's failures as his":  {[]string{"email", "alice", "username", "mallory"}, []string{"email", "mallory"}},
+		"the same by a later name":   {[]string{"email", "alice", "login", "mallory"}, []string{"email", "mallory"}},
+		"each under a name made up":  {[]string{"email", "alice", "username", "nobody"}, []string{"email", "mallory", "username", "nobody"}},
+		"by several names that fit":  {[]string{"email", "alice", "username", "x", "user", "mallory"}, []string{"email", "mallory", "username", "x"}},
+		"a name in another spelling": {[]string{"email", "alice", "UserName", "mallory"}, []string{"email", "mallory"}},
+	}
+	n := 80
+	for name, trick := range tricks {
+		g.checked.Store(0)
+		n++
+		from := fmt.Sprintf("203.0.113.%d", n)
+		for i := range 20 {
+			if i%4 == 3 {
+				post(from, append(trick.own, "password", "right")...)
+				continue
+			}
+			post(from, append(trick.guess, "password", fmt.Sprint("guess", i))...)
+		}
+		if got := g.checked.Load(); got != 5 {
+			t.Errorf("%s: %d guesses", name, got)
+		}
+	}
+	// A button among the names is no harm: successes take out their own failures.
+	read = "username"
+	for i := range 20 {
+		password := "right"
+		if i%4 != 3 {
+			password = fmt.Sprint("wrong", i)
+		}
+		if got := post("203.0.113.99", "username", "carol", "login", "Sign in", "password", password); got == http.StatusForbidden {
+			t.Fatalf("carol is refused at sign-in %d", i)
 		}
 	}
 }

@@ -32,7 +32,10 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
 		return false
 	}
-	ep, c, err := claimsOf(w, r, s.profile.at(x.endpoint, r.URL.EscapedPath()), func(n int64) bool { return s.forms.take(x, n) })
+	ep, c, err := claimsOf(w, r, s.profile.at(x.endpoint, r.URL.EscapedPath()), intake{
+		hold:  func(n int64) bool { return s.forms.take(x, n) },
+		usual: s.usage.usual,
+	})
 	if err != nil {
 		status := http.StatusBadRequest
 		if se, ok := errors.AsType[*statusError](err); ok {
@@ -386,6 +389,9 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	}
 	if x.proof != "" {
 		s.proved.put(x.proof, struct{}{})
+	}
+	if _, known := s.people.get(x.query.Session); !known { // nobody looks at the form of who is signed in
+		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
 	if st.Session != "" && x.claims.account != "" {
 		s.people.put(st.Session, x.claims.account)

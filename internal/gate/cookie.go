@@ -261,7 +261,7 @@ func (s *Site) sessionValue(value string) string {
 func plainValue(value string) string {
 	value = strings.Trim(value, `"`)
 	for range 5 {
-		if strings.IndexAny(value, `%+\`) < 0 {
+		if !strings.ContainsAny(value, `%+\`) {
 			break
 		}
 		next, _ := decodeOnce(strings.ReplaceAll(value, "+", " "))

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -37,6 +38,8 @@ type credentials struct {
 	given             bool // there is a password, or some field of it
 	// sent is a digest of everything that could be taken for credentials.
 	sent []byte
+	// named says which of the endpoint's names for an account are there.
+	named []bool
 }
 
 // Faults of a request with credentials, as statuses.
@@ -55,8 +58,8 @@ type fields map[string][]string
 // claimsOf reads what a request to one of the endpoints of its path claims,
 // puts its body back, and says which endpoint it is for; nil: none. All of the
 // body is read before anything else happens, so that nobody holds a slot while
-// sending slowly. For a large body hold is asked for memory.
-func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hold func(bytes int64) bool) (e *Endpoint, c credentials, err error) {
+// sending slowly.
+func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in intake) (e *Endpoint, c credentials, err error) {
 	if len(endpoints) > 0 && endpoints[0].Kind == Basic {
 		c, err = basicOf(r)
 		return endpoints[0], c, err
@@ -68,7 +71,7 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 	if len(r.Header["Content-Type"]) > 1 {
 		return nil, c, errUnclear
 	}
-	body, err := readForm(w, r, hold)
+	body, err := readForm(w, r, in.hold)
 	if errors.Is(err, errLarge) && optional(endpoints, query) && screen(w, r, endpoints) {
 		return nil, c, nil
 	}
@@ -93,8 +96,15 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, hol
 	if e == nil {
 		return nil, c, nil
 	}
-	if c.account, err = single(sent, query, e.Account); err != nil {
-		return e, c, err
+	c.named = make([]bool, len(e.Account))
+	for i, name := range e.Account {
+		full := func(v string) bool { return v != "" }
+		c.named[i] = slices.ContainsFunc(sent.named(name), full) || slices.ContainsFunc(query.named(name), full)
+	}
+	if i := in.usual(e, c.named); i >= 0 {
+		if c.account, err = single(sent, query, e.Account[i:i+1]); err != nil {
+			return e, c, err
+		}
 	}
 	if c.password, err = single(sent, query, e.Password); err != nil {
 		return e, c, err
@@ -249,8 +259,67 @@ func trimSpaces(s string) string {
 	return s
 }
 
-// unlimited holds any amount of memory.
-func unlimited(int64) bool { return true }
+// intake is what reading credentials asks of a site.
+type intake struct {
+	hold func(bytes int64) bool // memory for a large body
+	// usual chooses among the names for an account that are there; -1: none is.
+	usual func(e *Endpoint, named []bool) int
+}
+
+// unlimited holds any amount of memory and takes the first name that is there.
+var unlimited = intake{
+	hold:  func(int64) bool { return true },
+	usual: func(_ *Endpoint, named []bool) int { return slices.Index(named, true) },
+}
+
+// usage is how often sign-ins went well with each name for an account that a
+// profile lists. The name that the application reads is there each time; who
+// adds another one, to have somebody else's failures taken out by a success of
+// their own, cannot add it to everybody's.
+type usage struct {
+	times map[*Endpoint][]atomic.Int64
+	from  *memory[struct{}] // addresses that were counted within the hour
+}
+
+func newUsage(p *Profile) *usage {
+	u := &usage{times: map[*Endpoint][]atomic.Int64{}, from: newMemory[struct{}](16<<10, time.Hour)}
+	for i := range p.Endpoints {
+		if e := &p.Endpoints[i]; len(e.Account) > 1 {
+			u.times[e] = make([]atomic.Int64, len(e.Account))
+		}
+	}
+	return u
+}
+
+// usual returns the name that was there most often, the first of several.
+func (u *usage) usual(e *Endpoint, named []bool) int {
+	times, best := u.times[e], slices.Index(named, true)
+	for i := range times {
+		if named[i] && times[i].Load() > times[best].Load() {
+			best = i
+		}
+	}
+	return best
+}
+
+// worked notes the names of a sign-in that went well, once an hour for each
+// address.
+func (u *usage) worked(e *Endpoint, named []bool, from netip.Prefix) {
+	times := u.times[e]
+	if len(times) == 0 || !from.IsValid() {
+		return
+	}
+	key := from.String() + e.Paths[0]
+	if _, ok := u.from.get(key); ok {
+		return
+	}
+	u.from.put(key, struct{}{})
+	for i, there := range named {
+		if there {
+			times[i].Add(1)
+		}
+	}
+}
 
 // forms bounds the memory that large forms take at a site, each from when it
 // turns out to be large until it has its answer.

@@ -88,6 +88,7 @@ type Site struct {
 	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	asks     *memory[struct{}] // places that asked for Basic credentials
+	usage    *usage
 	figures  figures
 	told     struct{ upstream, client, begin, outcome, event, sealed saying }
 }
@@ -162,7 +163,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
 		live: newLive(), halves: newHalves(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
-		asks: newMemory[struct{}](16<<10, 24*time.Hour),
+		asks: newMemory[struct{}](16<<10, 24*time.Hour), usage: newUsage(o.Profile),
 	}
 	s.proxy = &httputil.ReverseProxy{
 		Rewrite:        s.rewrite,
