@@ -125,7 +125,7 @@ func (d *DB) searchBlocks(ctx context.Context, text string, w *where) error {
 	var found []any
 	err := d.read(ctx, `SELECT n FROM blocks WHERE id = $1
 		UNION SELECT n FROM blocks WHERE reference = $2 AND reference <> ''
-		UNION SELECT n FROM (SELECT n FROM blocks INDEXED BY blocks_account WHERE account <> '' AND account LIKE $3 ESCAPE '\' LIMIT $4)`,
+		UNION SELECT n FROM (SELECT n FROM blocks WHERE account <> '' AND account LIKE $3 ESCAPE '\' LIMIT $4)`,
 		append(args, fewMatches+1), func(scan func(...any) error) error {
 			var n int64
 			err := scan(&n)
