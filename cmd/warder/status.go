@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (statusCmd) Run(ctx context.Context, e *env) error {
 			_, _ = fmt.Fprintln(w, "ready")
 		}
 		for _, d := range r.Degraded {
-			_, _ = fmt.Fprintf(w, "ready, degraded: %s: %s\n", d.Reason, d.Remedy)
+			_, _ = fmt.Fprintf(w, "ready, degraded: %s: %s\n", d.Reason, cmp.Or(d.Remedy, d.Detail))
 		}
 	})
 }

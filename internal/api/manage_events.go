@@ -354,7 +354,7 @@ func (s *Server) manageStats() {
 			list, c, err := db.Attackers(ctx, f, time.Now(), in.Limit)
 			return AttackersView{Items: views(list, newAttackerView), Counted: newCounted(c)}, err
 		})
-	register(s, "GET /v1/stats/countries", "stats-countries", "Events by country; empty without a geographic database", 0,
+	register(s, "GET /v1/stats/countries", "stats-countries", "Events by country; empty in this version, which knows no countries", 0,
 		func(_ context.Context, in *struct{ EventQuery }) (CountsView, error) {
 			_, err := in.filter()
 			return CountsView{Items: []store.Count{}}, err

@@ -38,13 +38,13 @@ func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "warder_decisions_total", Help: "Answers given through the API, by action and reason.",
+			Name: "warder_decisions_total", Help: "Answers of the API and of forward auth, by action and reason.",
 		}, []string{"action", "reason"}),
 		severity: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "warder_events_total", Help: "Events committed since the start, by severity.",
 		}, []string{"severity"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "warder_api_refused_total", Help: "Requests refused for their API key: missing, wrong, source, scope.",
+			Name: "warder_api_refused_total", Help: "Requests refused for who sent them, by cause: missing, wrong, source, scope, role.",
 		}, []string{"cause"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "warder_api_panics_total", Help: "Requests that ended in a panic. Should be 0.",
