@@ -211,16 +211,21 @@ func (p pattern) rest(rest string) bool {
 	return false
 }
 
-// at returns all endpoints at the path of ep, which find returned, ep first.
+// at returns all endpoints at the path of ep, which find returned, ep first: in
+// whichever way somebody could read it.
 func (p *Profile) at(ep *Endpoint, escaped string) []*Endpoint {
 	list := []*Endpoint{ep}
 	if len(ep.When) == 0 {
 		return list
 	}
-	path := read(escaped).paths[0]
+	r := read(escaped)
+	paths := r.paths[:]
+	if r.plain {
+		paths = paths[:1]
+	}
 	for i := range p.Endpoints {
 		other := &p.Endpoints[i]
-		if other != ep && other.Kind != AdminArea && (other.Kind != SignOut || len(other.When) > 0) && slices.ContainsFunc(other.patterns, func(pat pattern) bool { return pat.match(path) }) {
+		if other != ep && other.Kind != AdminArea && (other.Kind != SignOut || len(other.When) > 0) && slices.ContainsFunc(paths, other.covers) {
 			list = append(list, other)
 		}
 	}
@@ -247,11 +252,23 @@ func (p *Profile) find(escaped string) (ep *Endpoint, odd bool) {
 
 func (p *Profile) endpoint(path string) *Endpoint {
 	for i := range p.Endpoints {
-		for _, pat := range p.Endpoints[i].patterns {
-			if pat.match(path) {
-				return &p.Endpoints[i]
-			}
+		if p.Endpoints[i].covers(path) {
+			return &p.Endpoints[i]
 		}
 	}
 	return nil
+}
+
+// covers reports whether a reading is about the endpoint, also where it goes
+// through the script that answers for every path of a PHP application:
+// /index.php/login is /login.
+func (e *Endpoint) covers(path string) bool {
+	matches := func(path string) bool {
+		return slices.ContainsFunc(e.patterns, func(pat pattern) bool { return pat.match(path) })
+	}
+	if matches(path) {
+		return true
+	}
+	i := strings.Index(path, ".php/")
+	return i >= 0 && matches(path[i+len(".php"):])
 }

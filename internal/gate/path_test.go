@@ -47,6 +47,14 @@ endpoints:
 		{"/login.php/x", "sign_in", false},
 		{"/app/signin.anything", "sign_in", false},
 		{"/app/signin.php/x", "sign_in", false},
+		{"/index.php/login", "sign_in", false},
+		{"/index.php/login/", "sign_in", false},
+		{"/app/Index.PHP/LOGIN.json", "sign_in", false},
+		{"/index.php/admin/users", "admin_area", false},
+		{"/index.php/about/login", "", false},
+		{"/index.php", "", false},
+		{"/index.php/%6cogin", "sign_in", true},
+		{"/x.php/../login", "sign_in", true},
 		{"/admin.old", "", false},
 		{"/wp-login.php/anything", "sign_in", false},
 		{"/app/v1/signin", "sign_in", false},
@@ -94,6 +102,26 @@ endpoints:
 	for _, path := range []string{"/", "/a%20b", "/x/../y", "/%2e%2e", "//"} {
 		if kind, odd := find(t, all, path); kind != "basic" || odd {
 			t.Errorf("every path: %s is %q odd %t", path, kind, odd)
+		}
+	}
+}
+
+// TestEndpointsOfOnePath: an endpoint that is for some requests only hides no
+// other one, in no spelling of the path.
+func TestEndpointsOfOnePath(t *testing.T) {
+	p := profile(t, `
+name: x
+endpoints:
+  - {kind: sign_in, paths: ["/*"], when: [one_time_token], success: [{status: [302]}]}
+  - {kind: sign_in, paths: [/login], password: [password], success: [{status: [302]}]}
+`)
+	for _, path := range []string{"/login", "/LOGIN/", "/%6cogin", "//login", "/x/../login", "/login;x", "/index.php/login"} {
+		ep, odd := p.find(path)
+		if ep == nil || odd {
+			t.Fatal(path, ep, odd)
+		}
+		if all := p.at(ep, path); len(all) != 2 {
+			t.Errorf("%s: %d endpoints", path, len(all))
 		}
 	}
 }
