@@ -16,6 +16,7 @@ import (
 
 	"github.com/warderhq/warder/internal/challenge"
 	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/guard"
 )
 
 // demanding is a policy under which two different wrong passwords of one address
@@ -535,5 +536,139 @@ func TestGateMFA(t *testing.T) {
 	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+in.cookie("sms_session"), "Accept", "text/html")); r.status != 403 ||
 		!strings.Contains(r.body, "asked you for none") || strings.Contains(r.body, "href") {
 		t.Errorf("without a second factor: %d %s", r.status, r.body)
+	}
+}
+
+// rewriting is an application that keeps who is signed in in the cookie, as
+// those do that encrypt it: every answer writes it anew, and all are good.
+func rewriting(g *guarded, names ...string) {
+	var n atomic.Int64
+	who := func(r *http.Request) string {
+		for _, name := range names {
+			if c, err := r.Cookie(name); err == nil {
+				account, _, _ := strings.Cut(c.Value, "-")
+				return account
+			}
+		}
+		return ""
+	}
+	open := func(w http.ResponseWriter, account string) {
+		for _, name := range names {
+			http.SetCookie(w, &http.Cookie{Name: name, Value: fmt.Sprint(account, "-", n.Add(1)), Path: "/"})
+		}
+	}
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		account := who(r)
+		switch {
+		case r.URL.Path == "/logout":
+			http.SetCookie(w, &http.Cookie{Name: names[0], MaxAge: -1})
+		case r.FormValue("password") == "right":
+			open(w, r.FormValue("username"))
+			http.Redirect(w, r, "/mfa", http.StatusSeeOther)
+			return
+		case account != "":
+			open(w, account)
+		}
+		if r.FormValue("code") == "123456" {
+			http.Redirect(w, r, "/home", http.StatusSeeOther)
+			return
+		}
+		fmt.Fprint(w, "hello ", account)
+	})
+}
+
+// TestGateRewrittenSession: a session that an application writes anew with
+// every answer, or into several cookies, is one session: it ends as a whole, and
+// is half of one until its second factor.
+func TestGateRewrittenSession(t *testing.T) {
+	const from = "203.0.113.7"
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	putFile(t, profile, strings.Replace(withMFA, "[sms_session]", "[sms_session, token]", 1))
+	for _, names := range [][]string{{"sms_session"}, {"sms_session", "token"}} {
+		// The cookies that a visitor had, the latest last.
+		collect := func(cookies []string, r reply) []string {
+			for _, name := range names {
+				if v := r.cookie(name); v != "" {
+					cookies = append(cookies, name+"="+v)
+				}
+			}
+			return cookies
+		}
+		g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = profile })
+		rewriting(g, names...)
+		c := g.client()
+		cookies := collect(nil, do(t, c, g.request("POST", "/login", from, right("alice"))))
+		for range 3 {
+			cookies = collect(cookies, do(t, c, g.request("GET", "/home", from, nil, "Cookie", cookies[len(cookies)-1])))
+		}
+		if len(cookies) != 4*len(names) {
+			t.Fatal(cookies)
+		}
+		if _, err := g.app.guard.RevokeSessions(t.Context(), guard.Actor{Name: "test"}, guard.RevokeRequest{Account: "alice", Realm: "user", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, cookie := range cookies {
+			if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", cookie)); r.body != "hello " {
+				t.Errorf("%v: %s is still good: %d %s", names, cookie, r.status, r.body)
+			}
+		}
+
+		g = challenging(t, "mfa", func(_ *config.Config, s *config.Site) { s.Profile = profile })
+		rewriting(g, names...)
+		g.annoy(t, from)
+		c = g.client()
+		cookies = collect(nil, do(t, c, g.request("POST", "/login", from, right("alice"))))
+		if len(cookies) != len(names) {
+			t.Fatal(cookies)
+		}
+		last := func() string { return cookies[len(cookies)-1] }
+		cookies = collect(cookies, do(t, c, g.request("GET", "/mfa", from, nil, "Cookie", last())))
+		cookies = collect(cookies, do(t, c, g.request("POST", "/mfa", from, url.Values{"code": {"1"}}, "Cookie", last())))
+		cookies = collect(cookies, do(t, c, g.request("POST", "/login", from, wrong("alice", 77), "Cookie", last())))
+		for _, cookie := range cookies {
+			if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", cookie)); r.body != "hello " {
+				t.Errorf("%v: %s is whole without a second factor: %s", names, cookie, r.body)
+			}
+		}
+		r := do(t, c, g.request("POST", "/mfa", from, url.Values{"code": {"123456"}}, "Cookie", last()))
+		if cookies = collect(cookies, r); r.status != http.StatusSeeOther {
+			t.Errorf("%v: the right code: %d %s", names, r.status, r.body)
+		}
+		if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", last())); r.body != "hello alice" {
+			t.Errorf("%v: after the second factor: %d %s", names, r.status, r.body)
+		}
+		if _, err := g.app.guard.RevokeSessions(t.Context(), guard.Actor{Name: "test"}, guard.RevokeRequest{Account: "alice", Realm: "user", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, cookie := range cookies {
+			if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", cookie)); r.body != "hello " {
+				t.Errorf("%v: %s is still good: %d %s", names, cookie, r.status, r.body)
+			}
+		}
+	}
+}
+
+// TestGateMFAEverywhere: a sign-in that is at every path, for some requests,
+// makes no other request one.
+func TestGateMFAEverywhere(t *testing.T) {
+	const from = "203.0.113.8"
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	putFile(t, profile, strings.NewReplacer("paths: [/login, /signin]", "paths: ['/*'], when: [password]", "paths: [/mfa]", "paths: ['/*'], when: [code]").Replace(withMFA))
+	g := challenging(t, "mfa", func(_ *config.Config, s *config.Site) { s.Profile = profile })
+	rewriting(g, "sms_session")
+	g.annoy(t, from)
+	c := g.client()
+	cookie := "sms_session=" + do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")
+	for _, method := range []string{"GET", "POST"} {
+		if r := do(t, c, g.request(method, "/home", from, nil, "Cookie", cookie)); r.body != "hello " {
+			t.Errorf("%s without a second factor: %d %s", method, r.status, r.body)
+		}
+	}
+	if r := do(t, c, g.request("POST", "/home", from, url.Values{"code": {"123456"}}, "Cookie", cookie)); r.status != http.StatusSeeOther {
+		t.Errorf("the right code: %d %s", r.status, r.body)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", cookie)); r.body != "hello alice" {
+		t.Errorf("after the second factor: %d %s", r.status, r.body)
 	}
 }

@@ -87,7 +87,7 @@ func (s *Site) report(ctx context.Context, x *exchange, name, reason string) gua
 		Device: x.query.Device, UserAgent: x.query.UserAgent, Method: x.query.Method, Path: x.query.Path, Reason: reason,
 	}
 	if e.Account == "" && e.Session != "" {
-		e.Account, _ = s.people.get(e.Session)
+		e.Account = s.accountOf(e.Session)
 	}
 	rep := s.engine.Report(context.WithoutCancel(ctx), s.app, []guard.Incoming{{Event: e}})[0]
 	if rep.Err != nil {
@@ -116,7 +116,7 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	q := x.query
 	q.Account, q.Realm, q.Event = x.claims.account, x.endpoint.Realm, x.endpoint.stem()
 	if q.Account == "" && q.Session != "" && x.endpoint.Kind == SecondFactor {
-		q.Account, _ = s.people.get(q.Session) // who has shown the password
+		q.Account = s.accountOf(q.Session) // who has shown the password
 		x.claims.account = q.Account
 	}
 	if x.endpoint.Kind == Basic {
@@ -191,7 +191,7 @@ func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
 	}
 	var names []string
 	for i, session := range x.visitor.sessions {
-		if account, ok := s.people.get(session); ok && warder.AccountKey("", account) != warder.AccountKey("", x.claims.account) {
+		if p, _ := s.people.get(session); p.account != "" && warder.AccountKey("", p.account) != warder.AccountKey("", x.claims.account) {
 			names = append(names, x.visitor.names[i])
 		}
 	}
@@ -203,15 +203,53 @@ func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
 	return true
 }
 
-// goesOn notes whose session it is that an application writes anew, as those do
-// that encrypt it into the cookie.
+// person is who a session belongs to, as far as the gate has seen.
+type person struct {
+	account string // may be empty
+	// session is the one that the sign-in opened, where this is another name of
+	// it; empty: this is the one.
+	session string
+}
+
+// accountOf is the account that a session belongs to; empty: not known.
+func (s *Site) accountOf(session string) string {
+	p, _ := s.people.get(session)
+	return p.account
+}
+
+// sessionOf is the session that a name stands for.
+func (s *Site) sessionOf(name string) string {
+	if s.renamed.Load() {
+		if p, ok := s.people.get(name); ok && p.session != "" {
+			return p.session
+		}
+	}
+	return name
+}
+
+// goesOn notes that an application writes a session anew, as those do that
+// encrypt it into the cookie: what ends the one ends the other.
 func (s *Site) goesOn(res *http.Response, x *exchange) {
 	if x.query.Session == "" || len(res.Header["Set-Cookie"]) == 0 || x.endpoint != nil && x.endpoint.Kind == SignOut {
 		return
 	}
-	if account, ok := s.people.get(x.query.Session); ok {
-		if session := s.opened(res.Cookies()); session != "" && session != x.query.Session {
-			s.people.put(session, account)
+	if p, ok := s.people.get(x.query.Session); ok {
+		s.owns(p.account, x.query.Session, res.Cookies())
+	}
+}
+
+// owns notes whose a session is, with the other names that cookies give it.
+func (s *Site) owns(account, session string, list []*http.Cookie) {
+	s.people.put(session, person{account: account})
+	for _, c := range list {
+		if !s.isSession(c.Name) || expired(c) {
+			continue
+		}
+		if value := s.sessionValue(c.Value); value != "" {
+			if name := s.keys.sessionID(s.name, value); name != session {
+				s.renamed.Store(true)
+				s.people.put(name, person{account, session})
+			}
 		}
 	}
 }
@@ -365,8 +403,10 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	st := guard.Settlement{Outcome: outcome, Reason: text(reason, warder.MaxReason)}
 	switch outcome {
 	case warder.Success:
-		if st.Session = opened; opened == "" && x.endpoint.Kind != SignUp {
-			st.Session = x.query.Session // the application goes on with the cookie it had
+		st.Session = opened
+		_, known := s.people.get(x.query.Session)
+		if opened == "" && x.endpoint.Kind != SignUp || known && x.endpoint.Kind == SecondFactor {
+			st.Session = x.query.Session // the application goes on with the session it had
 		}
 	case warder.Failure:
 		st.Guess = s.guess(x.endpoint.Realm, x.claims)
@@ -385,6 +425,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		res.Header[hDegraded] = one
 	}
 	if outcome != warder.Success {
+		s.goesOn(res, x)
 		return nil
 	}
 	if x.proof != "" {
@@ -393,8 +434,8 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	if _, known := s.people.get(x.query.Session); !known { // nobody looks at the form of who is signed in
 		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
-	if st.Session != "" && x.claims.account != "" {
-		s.people.put(st.Session, x.claims.account)
+	if st.Session != "" {
+		s.owns(x.claims.account, st.Session, look.cookies)
 	}
 	if x.endpoint.Kind == SecondFactor {
 		s.whole(x)

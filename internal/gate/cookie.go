@@ -188,7 +188,7 @@ func (s *Site) visitor(v *visitor, h http.Header) {
 		if value == "" {
 			return true
 		}
-		id := s.keys.sessionID(s.name, value)
+		id := s.sessionOf(s.keys.sessionID(s.name, value))
 		if slices.Contains(v.sessions, id) {
 			return true
 		}

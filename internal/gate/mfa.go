@@ -53,11 +53,6 @@ func (s *Site) hold(res *http.Response, x *exchange, session string) {
 	if session != "" {
 		s.halves.memory.put(session, h)
 	}
-	for _, c := range res.Cookies() {
-		if s.isSession(c.Name) && !expired(c) {
-			s.halves.memory.put(s.keys.sessionID(s.name, s.sessionValue(c.Value)), h)
-		}
-	}
 	keepCookies(res.Header, func(name string) bool {
 		lower := strings.ToLower(name)
 		return s.isSession(name) || strings.Contains(lower, "csrf") || strings.Contains(lower, "xsrf")

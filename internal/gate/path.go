@@ -225,7 +225,7 @@ func (p *Profile) at(ep *Endpoint, escaped string) []*Endpoint {
 	}
 	for i := range p.Endpoints {
 		other := &p.Endpoints[i]
-		if other != ep && other.Kind != AdminArea && (other.Kind != SignOut || len(other.When) > 0) && slices.ContainsFunc(paths, other.covers) {
+		if other != ep && other.asksFields() && slices.ContainsFunc(paths, other.covers) {
 			list = append(list, other)
 		}
 	}

@@ -68,6 +68,12 @@ func (k EndpointKind) guesses() bool {
 	return false
 }
 
+// asksFields reports whether the fields of a request have a say in whether it is
+// for the endpoint, or what it claims there.
+func (e *Endpoint) asksFields() bool {
+	return e.Kind != AdminArea && (e.Kind != SignOut || len(e.When) > 0)
+}
+
 // Endpoint is a place of an application that Warder has to know.
 type Endpoint struct {
 	Kind  EndpointKind `yaml:"kind"`

@@ -78,7 +78,7 @@ func (p *Profile) read(s *Site, r *http.Request, tt *ProfileTest) (got ProfileTe
 		return got, "", nil
 	}
 	c := credentials{}
-	if ep.Kind != AdminArea && (ep.Kind != SignOut || len(ep.When) > 0) {
+	if ep.asksFields() {
 		if ep, c, err = claimsOf(httptest.NewRecorder(), r, p.at(ep, r.URL.EscapedPath()), unlimited); err != nil || ep == nil {
 			return got, "", err
 		}

@@ -84,7 +84,8 @@ type Site struct {
 	proxy    *httputil.ReverseProxy
 	live     *live
 	forms    forms           // memory that large ones take
-	people   *memory[string] // session -> account, of sign-ins seen
+	people   *memory[person] // by session, of sign-ins seen
+	renamed  atomic.Bool     // there was a session of several names
 	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	asks     *memory[struct{}] // places that asked for Basic credentials
@@ -162,7 +163,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 	s := &Site{
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
-		live: newLive(), halves: newHalves(), people: newMemory[string](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
+		live: newLive(), halves: newHalves(), people: newMemory[person](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
 		asks: newMemory[struct{}](16<<10, 24*time.Hour), usage: newUsage(o.Profile),
 	}
 	s.proxy = &httputil.ReverseProxy{
@@ -328,9 +329,6 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusForbidden, refusals["unknown_client"])
 		return
 	}
-	if s.held(w, r, x) {
-		return
-	}
 	if !s.live.add(x) {
 		w.Header()["Retry-After"] = one
 		writeProblem(w, r, http.StatusServiceUnavailable, "Too many requests are under way.")
@@ -338,16 +336,14 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.live.remove(x)
 	defer s.forms.give(x)
-	switch {
-	case endpoint == nil:
-		s.pass(w, r, x)
-		return
-	case endpoint.Kind == AdminArea || endpoint.Kind == SignOut && len(endpoint.When) == 0:
-	case !s.claim(w, r, x):
+	if endpoint != nil && endpoint.asksFields() && !s.claim(w, r, x) {
 		return
 	}
 	if x.endpoint != nil {
 		s.figures.matches[x.endpoint.ordinal].Add(1)
+	}
+	if s.held(w, r, x) {
+		return
 	}
 	switch {
 	case x.endpoint == nil || x.endpoint.Kind == AdminArea || x.endpoint.Kind == SignOut || x.endpoint.Kind == Open:
