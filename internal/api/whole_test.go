@@ -618,3 +618,21 @@ func TestSocketNamesTheUser(t *testing.T) {
 		t.Errorf("audit %+v, %v", rows.Items, err)
 	}
 }
+
+// TestEveryPresetTakesEveryEvent: whatever preset is in force, what is reported
+// of new and of known addresses becomes durable, good or bad.
+func TestEveryPresetTakesEveryEvent(t *testing.T) {
+	h := newWhole(t)
+	for i, name := range policy.Presets() {
+		d, err := policy.Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.want(t, 200, "PUT", "/v1/policy", string(d.YAML()), nil, "Content-Type", "application/yaml")
+		for _, event := range []string{"USER_LOGIN_SUCCESS", "USER_LOGIN_FAILURE", "LOGOUT", "UNAUTHORIZED_ACCESS", "SESSION_HIJACK_SUSPECTED"} {
+			h.want(t, 200, "POST", "/v1/events",
+				fmt.Sprintf(`{"name":%q,"ip":"198.51.100.%d","account":"a","session":"s%d"}`, event, 10*i+1, i), nil)
+			h.want(t, 200, "POST", "/v1/events", fmt.Sprintf(`{"name":%q,"ip":"2001:db8:%d:%x::1","account":"b"}`, event, i, len(event)), nil)
+		}
+	}
+}

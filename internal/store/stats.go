@@ -1,6 +1,8 @@
 package store
 
 import (
+	"database/sql"
+	"errors"
 	"hash/maphash"
 	"maps"
 	"net/netip"
@@ -462,8 +464,12 @@ func (b *batch) history(p netip.Prefix, from int64) (guard.History, error) {
 		return h, err
 	}
 	var clearedDay, cleared, fraudulent, day, failed int64
-	if err := b.row(`SELECT cleared_day, cleared_bad, fraudulent, day, day_failed FROM addresses WHERE address = $1`,
-		first).Scan(&clearedDay, &cleared, &fraudulent, &day, &failed); err != nil {
+	err := b.row(`SELECT cleared_day, cleared_bad, fraudulent, day, day_failed FROM addresses WHERE address = $1`,
+		first).Scan(&clearedDay, &cleared, &fraudulent, &day, &failed)
+	if errors.Is(err, sql.ErrNoRows) { // it has done nothing bad: there is no profile
+		return h, nil
+	}
+	if err != nil {
 		return h, err
 	}
 	h.Fraudulent = fraudulent != 0
