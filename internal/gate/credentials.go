@@ -10,7 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/netip"
+	"net/textproto"
 	"net/url"
 	"regexp"
 	"slices"
@@ -272,55 +272,6 @@ var unlimited = intake{
 	usual: func(_ *Endpoint, named []bool) int { return slices.Index(named, true) },
 }
 
-// usage is how often sign-ins went well with each name for an account that a
-// profile lists. The name that the application reads is there each time; who
-// adds another one, to have somebody else's failures taken out by a success of
-// their own, cannot add it to everybody's.
-type usage struct {
-	times map[*Endpoint][]atomic.Int64
-	from  *memory[struct{}] // addresses that were counted within the hour
-}
-
-func newUsage(p *Profile) *usage {
-	u := &usage{times: map[*Endpoint][]atomic.Int64{}, from: newMemory[struct{}](16<<10, time.Hour)}
-	for i := range p.Endpoints {
-		if e := &p.Endpoints[i]; len(e.Account) > 1 {
-			u.times[e] = make([]atomic.Int64, len(e.Account))
-		}
-	}
-	return u
-}
-
-// usual returns the name that was there most often, the first of several.
-func (u *usage) usual(e *Endpoint, named []bool) int {
-	times, best := u.times[e], slices.Index(named, true)
-	for i := range times {
-		if named[i] && times[i].Load() > times[best].Load() {
-			best = i
-		}
-	}
-	return best
-}
-
-// worked notes the names of a sign-in that went well, once an hour for each
-// address.
-func (u *usage) worked(e *Endpoint, named []bool, from netip.Prefix) {
-	times := u.times[e]
-	if len(times) == 0 || !from.IsValid() {
-		return
-	}
-	key := from.String() + e.Paths[0]
-	if _, ok := u.from.get(key); ok {
-		return
-	}
-	u.from.put(key, struct{}{})
-	for i, there := range named {
-		if there {
-			times[i].Add(1)
-		}
-	}
-}
-
 // forms bounds the memory that large forms take at a site, each from when it
 // turns out to be large until it has its answer.
 type forms struct{ taken atomic.Int64 }
@@ -418,6 +369,9 @@ func formFields(contentType string, body []byte) (fields, error) {
 		kind, _, _ = strings.Cut(contentType, ";")
 		kind = strings.ToLower(strings.TrimSpace(kind))
 	}
+	if !plainCharset(params["charset"]) {
+		return nil, errUnclear
+	}
 	switch {
 	case kind == "application/json" || strings.HasSuffix(kind, "+json") || kind == "text/json":
 		return jsonFields(body)
@@ -440,6 +394,15 @@ func formFields(contentType string, body []byte) (fields, error) {
 		out[name] = append(out[name], values...)
 	}
 	return out, nil
+}
+
+// plainCharset reports whether a text in a set of characters reads as ASCII does:
+// in EBCDIC, UTF-16 or UTF-7 applications that obey the type would find other
+// fields and other accounts than we do.
+func plainCharset(name string) bool {
+	name = strings.ToLower(name)
+	return name == "" || slices.ContainsFunc([]string{"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-", "iso8859-", "latin1", "windows-125", "cp125"},
+		func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // parseForm reads a form as leniently as applications do.
@@ -507,10 +470,31 @@ func partFields(body []byte, boundary string) (fields, error) {
 			return nil, errUnclear
 		}
 		if name := params["name"]; name != "" && !plainFile.MatchString(what[0]) {
+			if !plainPart(part.Header) {
+				return nil, errUnclear
+			}
 			out[name] = append(out[name], string(value))
 		}
 	}
 	return nil, errMany
+}
+
+// plainPart reports whether the value of a part is what stands there: some
+// applications, Django among them, decode base64.
+func plainPart(h textproto.MIMEHeader) bool {
+	for _, encoding := range h["Content-Transfer-Encoding"] {
+		switch strings.ToLower(strings.TrimSpace(encoding)) {
+		case "", "7bit", "8bit", "binary":
+		default:
+			return false
+		}
+	}
+	for _, kind := range h["Content-Type"] {
+		if _, params, err := mime.ParseMediaType(kind); err != nil || !plainCharset(params["charset"]) {
+			return false
+		}
+	}
+	return true
 }
 
 var errBroken = &statusError{http.StatusBadRequest, "The form is broken."}

@@ -107,6 +107,15 @@ func TestFormsInSeveralReadings(t *testing.T) {
 		{"two names", []string{form}, part("b", user+`; name="x"`, "root") + end, "fault"},
 		{"a name with a star", []string{form}, part("b", user+`; name*=utf-8''x`, "root") + end, "fault"},
 		{"single quotes", []string{form}, part("b", `form-data; name='pma_username'`, "root") + end, "fault"},
+		{"a part in base64", []string{form}, part("b", user+"\r\nContent-Transfer-Encoding: Base64", "cm9vdA==") + end, "fault"},
+		{"a part as it stands", []string{form}, part("b", user+"\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Transfer-Encoding: 8bit", "root") + end, "sign_in"},
+		{"a part in EBCDIC", []string{form}, part("b", user+"\r\nContent-Type: text/plain; charset=ibm037", "root") + end, "fault"},
+		{"a file in base64", []string{form}, sent + part("b", `form-data; name="f"; filename="f"`+"\r\nContent-Transfer-Encoding: base64", "eA==") + end, "sign_in"},
+		{"parts in UTF-16", []string{"multipart/form-data; charset=utf-16; boundary=b"}, sent + end, "fault"},
+		{"a form in UTF-8", []string{"application/x-www-form-urlencoded; charset=UTF-8"}, "pma_username=root", "sign_in"},
+		{"a form in Latin-1", []string{"application/x-www-form-urlencoded; charset=ISO-8859-1"}, "pma_username=root", "sign_in"},
+		{"a form in EBCDIC", []string{"application/x-www-form-urlencoded; charset=ibm037"}, "pma_username=root", "fault"},
+		{"a form in UTF-7", []string{"application/x-www-form-urlencoded;charset=\"utf-7\""}, "pma_username=root", "fault"},
 		{"two dispositions", []string{form}, part("b", `form-data; name="x"`+"\r\nContent-Disposition: "+user, "root") + end, "fault"},
 	}
 	for _, tt := range tests {
