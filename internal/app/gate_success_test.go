@@ -3,7 +3,9 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -190,6 +192,77 @@ func TestGateOtherName(t *testing.T) {
 		}
 		if got := post("203.0.113.99", "username", "carol", "login", "Sign in", "password", password); got == http.StatusForbidden {
 			t.Fatalf("carol is refused at sign-in %d", i)
+		}
+	}
+}
+
+// TestGateOwnSessionAfterRestart: whose a session is outlasts a restart.
+func TestGateOwnSessionAfterRestart(t *testing.T) {
+	p := newPlatform(t)
+	p.mux = http.NewServeMux()
+	p.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		c, err := r.Cookie("session")
+		switch {
+		case err == nil && c.Value == "mallory":
+			http.Redirect(w, r, "/home", http.StatusFound)
+		case r.FormValue("password") == "right":
+			http.SetCookie(w, &http.Cookie{Name: "session", Value: r.FormValue("username"), Path: "/"})
+			http.Redirect(w, r, "/home", http.StatusFound)
+		default:
+			p.checked.Add(1)
+			fmt.Fprint(w, "Wrong user name or password.")
+		}
+	})
+	dir := filepath.Join(t.TempDir(), "data")
+	run := func() *guarded {
+		g := &guarded{platform: p}
+		g.server = start(t, dir, func(c *config.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			c.Sites = []config.Site{{Name: "www", Listen: "127.0.0.1:0", Upstream: p.URL, Profile: "generic-form", Timeout: 10e9}}
+		})
+		g.base = "http://" + g.app.SiteAddr("www")
+		return g
+	}
+	const from = "203.0.113.62"
+	g := run()
+	if do(t, g.client(), g.request("POST", "/login", from, right("mallory"))).cookie("session") == "" {
+		t.Fatal("no session")
+	}
+	g.stop()
+	g = run()
+	c := g.client()
+	for i := range 20 {
+		if i%4 == 3 {
+			do(t, c, g.request("POST", "/login", from, wrong("alice", i), "Cookie", "session=mallory"))
+			continue
+		}
+		do(t, c, g.request("POST", "/login", from, wrong("alice", i)))
+	}
+	if got := p.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
+	}
+}
+
+// TestGateUncountedEvents: what no rule counts, nobody can fill the log with.
+func TestGateUncountedEvents(t *testing.T) {
+	g := behindGate(t, nil)
+	c := g.client()
+	const from = "203.0.113.63"
+	for i := range 20 {
+		do(t, c, g.request("GET", "/logout", from, nil, "Cookie", fmt.Sprint("sms_session=made-up", i)))
+		do(t, c, g.request("GET", "/admin/", from, nil, "Sec-Fetch-Site", "cross-site"))
+	}
+	if n := g.events(t, "LOGOUT"); n != 1 {
+		t.Errorf("%d LOGOUT of sessions that nobody opened", n)
+	}
+	if n := g.events(t, "UNAUTHORIZED_ACCESS"); n != 1 {
+		t.Errorf("%d UNAUTHORIZED_ACCESS by another site", n)
+	}
+	for i := range 3 {
+		own := do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")
+		do(t, c, g.request("GET", "/logout", from, nil, "Cookie", "sms_session="+own))
+		if n := g.events(t, "LOGOUT"); n != i+2 {
+			t.Errorf("%d LOGOUT, want %d", n, i+2)
 		}
 	}
 }

@@ -191,7 +191,7 @@ func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
 	}
 	var names []string
 	for i, session := range x.visitor.sessions {
-		if p, _ := s.people.get(session); p.account != "" && warder.AccountKey("", p.account) != warder.AccountKey("", x.claims.account) {
+		if account := s.accountOf(session); account != "" && warder.AccountKey("", account) != warder.AccountKey("", x.claims.account) {
 			names = append(names, x.visitor.names[i])
 		}
 	}
@@ -213,8 +213,10 @@ type person struct {
 
 // accountOf is the account that a session belongs to; empty: not known.
 func (s *Site) accountOf(session string) string {
-	p, _ := s.people.get(session)
-	return p.account
+	if p, _ := s.people.get(session); p.account != "" || session == "" {
+		return p.account
+	}
+	return s.engine.SessionAccount(session) // of a sign-in long ago, or before a restart
 }
 
 // sessionOf is the session that a name stands for.
@@ -233,9 +235,16 @@ func (s *Site) goesOn(res *http.Response, x *exchange) {
 	if x.query.Session == "" || len(res.Header["Set-Cookie"]) == 0 || x.endpoint != nil && x.endpoint.Kind == SignOut {
 		return
 	}
-	if p, ok := s.people.get(x.query.Session); ok {
-		s.owns(p.account, x.query.Session, res.Cookies())
+	if account := s.accountOf(x.query.Session); account != "" || s.isOwned(x.query.Session) {
+		s.owns(account, x.query.Session, res.Cookies())
 	}
+}
+
+// isOwned reports whether a session was opened by a sign-in, be its account
+// known or not.
+func (s *Site) isOwned(session string) bool {
+	_, ok := s.people.get(session)
+	return ok
 }
 
 // owns notes whose a session is, with the other names that cookies give it.
@@ -331,7 +340,7 @@ func (s *Site) respond(res *http.Response) error {
 		x.decided()
 	case x.endpoint == nil:
 	case x.endpoint.Kind == SignOut:
-		if res.StatusCode < 400 && x.query.Session != "" && !x.crossing {
+		if res.StatusCode < 400 && x.query.Session != "" && !x.crossing && (s.accountOf(x.query.Session) != "" || s.first(x, warder.Logout)) {
 			s.report(res.Request.Context(), x, warder.Logout, "")
 			s.people.drop(x.query.Session)
 		}
@@ -344,6 +353,18 @@ func (s *Site) respond(res *http.Response) error {
 		s.report(res.Request.Context(), x, x.endpoint.stem()+"_FAILURE", warder.WrongPassword)
 	}
 	return nil
+}
+
+// first reports whether an event that no rule counts, and that nobody is blocked
+// for, is the first of its name from an address within a minute: strangers must
+// not fill the log with them.
+func (s *Site) first(x *exchange, name string) bool {
+	key := warder.AddressKey(x.query.IP).String() + name
+	if _, ok := s.seldom.get(key); ok {
+		return false
+	}
+	s.seldom.put(key, struct{}{})
+	return true
 }
 
 // adminArea tells of somebody who asked for a page that is for administrators
@@ -361,7 +382,9 @@ func (s *Site) adminArea(res *http.Response, x *exchange) error {
 	}
 	reason := ""
 	if x.crossing {
-		reason = "cross_site"
+		if reason = "cross_site"; !s.first(x, warder.UnauthorizedAccess) {
+			return nil
+		}
 	}
 	rep := s.report(res.Request.Context(), x, warder.UnauthorizedAccess, reason)
 	if rep.Decision.Action == warder.BlockAction && rep.Decision.Reason != warder.SessionRevoked {
@@ -404,8 +427,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	switch outcome {
 	case warder.Success:
 		st.Session = opened
-		_, known := s.people.get(x.query.Session)
-		if opened == "" && x.endpoint.Kind != SignUp || known && x.endpoint.Kind == SecondFactor {
+		if opened == "" && x.endpoint.Kind != SignUp || x.endpoint.Kind == SecondFactor && s.isOwned(x.query.Session) {
 			st.Session = x.query.Session // the application goes on with the session it had
 		}
 	case warder.Failure:
@@ -431,7 +453,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	if x.proof != "" {
 		s.proved.put(x.proof, struct{}{})
 	}
-	if _, known := s.people.get(x.query.Session); !known { // nobody looks at the form of who is signed in
+	if !s.isOwned(x.query.Session) { // nobody looks at the form of who is signed in
 		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
 	if st.Session != "" {

@@ -20,6 +20,7 @@ import (
 type idle struct{}
 
 func (*idle) TakeClearance(*guard.Query) bool { return false }
+func (*idle) SessionAccount(string) string    { return "" }
 
 func (*idle) Check(*guard.App, *guard.Query) warder.Decision {
 	return warder.Decision{Reason: warder.OK}

@@ -31,6 +31,7 @@ type Engine interface {
 	Settle(ctx context.Context, app *guard.App, token string, s guard.Settlement) (guard.Reported, error)
 	Report(ctx context.Context, app *guard.App, events []guard.Incoming) []guard.Reported
 	TakeClearance(q *guard.Query) bool
+	SessionAccount(session string) string // who opened it; empty: not known
 	Subscribe() (records <-chan *guard.Record, cancel func())
 }
 
@@ -89,6 +90,7 @@ type Site struct {
 	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	asks     *memory[struct{}] // places that asked for Basic credentials
+	seldom   *memory[struct{}] // addresses that an event of no count was written of
 	usage    *usage
 	figures  figures
 	told     struct{ upstream, client, begin, outcome, event, sealed saying }
@@ -164,7 +166,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
 		live: newLive(), halves: newHalves(), people: newMemory[person](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
-		asks: newMemory[struct{}](16<<10, 24*time.Hour), usage: newUsage(o.Profile),
+		asks: newMemory[struct{}](16<<10, 24*time.Hour), usage: newUsage(o.Profile), seldom: newMemory[struct{}](16<<10, time.Minute),
 	}
 	s.proxy = &httputil.ReverseProxy{
 		Rewrite:        s.rewrite,

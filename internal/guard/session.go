@@ -161,6 +161,18 @@ func (t *sessions) touch(id string, address netip.Prefix, ua string, now time.Ti
 	return u
 }
 
+// SessionAccount is the account that opened a session, as it was last reported;
+// empty: none that memory knows.
+func (g *Guard) SessionAccount(id string) string {
+	t := g.sessions
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if el := t.m[id]; el != nil {
+		return el.Value.(*liveSession).Account
+	}
+	return ""
+}
+
 // untold forgets that a jump of a session was reported.
 func (t *sessions) untold(id string) {
 	t.mu.Lock()
