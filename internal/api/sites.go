@@ -74,7 +74,7 @@ type SiteView struct {
 
 // SiteMatch counts the requests to the endpoints of one kind.
 type SiteMatch struct {
-	Kind  string   `json:"kind" enum:"sign_in,mfa,reset_request,password_reset,sign_up,sign_out,admin_area,basic"`
+	Kind  string   `json:"kind" enum:"sign_in,mfa,reset_request,password_reset,sign_up,sign_out,admin_area,basic,open"`
 	Paths []string `json:"paths" doc:"That the profile names for it."`
 	Count int64    `json:"count"`
 }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,5 +53,22 @@ func TestSiteStates(t *testing.T) {
 	p := newProxyView(&gate.AskerStats{Peer: netip.MustParseAddr("10.0.0.1")}, time.Time{}, "", silenceOf{now: now, since: ago(25 * time.Hour), acts: true})
 	if p.Kind != "proxy" || p.Name != "10.0.0.1" || p.State != "no_outcome" || !strings.Contains(p.Remedy, "/v1/attempts") {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestSiteMatchKinds: the document names every kind that a profile may have.
+func TestSiteMatchKinds(t *testing.T) {
+	field, _ := reflect.TypeFor[SiteMatch]().FieldByName("Kind")
+	named := strings.Split(field.Tag.Get("enum"), ",")
+	for _, name := range gate.ProfileNames() {
+		p, err := gate.LoadProfile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range p.Endpoints {
+			if !slices.Contains(named, string(e.Kind)) {
+				t.Errorf("%s of profile %s is not among %v", e.Kind, name, named)
+			}
+		}
 	}
 }
