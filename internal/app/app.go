@@ -64,7 +64,7 @@ type App struct {
 	local  *pairs // nil: not Local
 	sites  []*site
 	certs  certificates
-	public net.Listener // of the pages for end users; nil: none
+	public *limited // of the pages for end users; nil: none
 	pages  *gate.Pages
 
 	// SetupToken makes the first owner, once, within 24 hours; empty if there is
@@ -266,6 +266,7 @@ func (a *App) bind(cfg *config.Config) (err error) {
 			return fmt.Errorf("public_listen: %w", err)
 		}
 		a.closer.add("listener of the pages", ignoreClosed(a.public.Close))
+		a.share(a.public, a.log.With("part", "pages"))
 	}
 	if a.socket, err = listenSocket(a.dir); err != nil {
 		return err

@@ -147,7 +147,7 @@ func (a *App) servePages(requests context.Context, g *errgroup.Group, tlsConfig 
 	if a.public == nil {
 		return nil
 	}
-	l := a.public
+	l := net.Listener(a.public)
 	if tlsConfig != nil {
 		l = tls.NewListener(l, tlsConfig)
 	}

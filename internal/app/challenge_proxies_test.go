@@ -113,6 +113,9 @@ func TestPublicListen(t *testing.T) {
 		}
 		return do(t, &http.Client{Transport: &http.Transport{}}, r)
 	}
+	if w.app.public.held == nil {
+		t.Error("one address may hold all of its connections")
+	}
 	public := "http://" + w.app.PublicAddr()
 	for _, target := range []string{"/", "/v1/status", "/v1/check", "/healthz", "/readyz", "/metrics", "/openapi.json", "/authz/nginx", "/denied", "/setup"} {
 		if r := get(public, target); r.status != 404 || !strings.Contains(r.body, "There is nothing at this path.") {

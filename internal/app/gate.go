@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -95,14 +96,7 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 	if err != nil {
 		return err
 	}
-	var told atomic.Int64
-	l.fair(a.live.proxies.Trusts, func(peer netip.Addr) {
-		now := time.Now().Unix()
-		if last := told.Load(); now-last >= 60 && told.CompareAndSwap(last, now) {
-			log.Warn("connections of an address that has too many are refused", "site", c.Name, "peer", peer,
-				"remedy", "if this is a proxy of yours, name it in trusted_proxies")
-		}
-	})
+	a.share(l, log.With("site", c.Name))
 	a.closer.add("listener of site "+c.Name, ignoreClosed(l.Close))
 	if profile.Trusting() && len(c.Succeeded)+len(c.Failed) == 0 {
 		log.Warn("this profile takes a redirect to anywhere else for a right password: name success_location or failure_location of the site",
@@ -113,6 +107,19 @@ func (a *App) openSite(c config.Site, secret []byte) error {
 	}
 	a.sites = append(a.sites, &site{Site: s, config: c, profile: profile, cert: cert, listener: l})
 	return nil
+}
+
+// share keeps single addresses from taking all connections of a listener that
+// strangers reach, and says so once a minute.
+func (a *App) share(l *limited, log *slog.Logger) {
+	var told atomic.Int64
+	l.fair(a.live.proxies.Trusts, func(peer netip.Addr) {
+		now := time.Now().Unix()
+		if last := told.Load(); now-last >= 60 && told.CompareAndSwap(last, now) {
+			log.Warn("connections of an address that has too many are refused", "peer", peer,
+				"remedy", "if this is a proxy of yours, name it in trusted_proxies")
+		}
+	})
 }
 
 // SiteAddr is the address that a site listens on; empty if there is no such
