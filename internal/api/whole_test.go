@@ -636,3 +636,37 @@ func TestEveryPresetTakesEveryEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestReferencesOfRefusals: what was refused without a block is found by its
+// reference, too.
+func TestReferencesOfRefusals(t *testing.T) {
+	h := newWhole(t)
+	h.want(t, 200, "PUT", "/v1/policy", "history: {criteria: [{when: marked_fraudulent, at_least: 1, action: block}]}\n",
+		nil, "Content-Type", "application/yaml")
+	h.want(t, 204, "POST", "/v1/ips/198.51.100.9/mark", `{"fraudulent":true,"note":"known fraud"}`, nil)
+	h.want(t, 200, "POST", "/v1/events", `{"name":"USER_LOGIN_SUCCESS","ip":"203.0.113.7","account":"alice","session":"s1"}`, nil)
+	h.want(t, 200, "POST", "/v1/sessions/revoke", `{"session":"s1","reason":"lost"}`, nil)
+	for body, why := range map[string]warder.Why{
+		`{"ip":"198.51.100.9"}`:               warder.History,
+		`{"ip":"203.0.113.7","session":"s1"}`: warder.SessionRevoked,
+	} {
+		var d warder.Decision
+		h.want(t, 200, "POST", "/v1/check", body, &d)
+		if d.Action != warder.BlockAction || d.Reason != why || d.BlockID != "" || d.Reference == "" {
+			t.Fatalf("%s: %+v", body, d)
+		}
+		// Refusals are journaled behind the answer.
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		var ref ReferenceView
+		for range 500 {
+			if h.do(t, "GET", "/v1/references/"+d.Reference, "", &ref).StatusCode == http.StatusOK {
+				break
+			}
+			<-tick.C
+		}
+		if ref.Reference != d.Reference || ref.Reason != why || ref.Block != nil {
+			t.Errorf("%s: %+v, last answer %s", d.Reference, ref, h.last)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -377,9 +378,18 @@ func TestLiftStartsAtZero(t *testing.T) {
 		if _, err := r.Lift(context.Background(), Actor{}, Lift{IP: warder.AddressKey(addr(attacker))}); err == nil {
 			t.Error("a lift without a verdict is accepted")
 		}
+		if b := r.j.lastAlert().Block; len(b.Members) != 5 {
+			t.Errorf("the block has %d pieces of evidence, want 5", len(b.Members))
+		}
 		r.lift(attacker, VerdictError)
 		r.want(r.check(attacker), warder.Allow, warder.OK)
-		r.want(r.report(fail(attacker, "alice")).Decision, warder.Allow, warder.OK)
+		for range 4 {
+			r.want(r.report(fail(attacker, "alice")).Decision, warder.Allow, warder.OK)
+		}
+		r.want(r.report(fail(attacker, "alice")).Decision, warder.BlockAction, warder.Threshold)
+		if a, err := r.Begin(context.Background(), r.app, Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}, 0, ""); err != nil || a.Token != "" {
+			t.Errorf("an attempt from a blocked address: %+v, %v", a, err)
+		}
 	})
 }
 
@@ -501,6 +511,9 @@ func TestDemandIsMetByClearance(t *testing.T) {
 		}
 		a, _ := r.Begin(context.Background(), r.app, q, 0, "")
 		r.want(a.Decision, warder.Challenge, warder.DemandStanding)
+		if a.Token != "" {
+			t.Error("an attempt is given while a challenge is due")
+		}
 		// Its own rule did not count while the Demand stood.
 		time.Sleep(11 * time.Minute)
 		r.want(r.check(attacker), warder.Allow, warder.OK)
@@ -861,6 +874,18 @@ func TestBlastRadius(t *testing.T) {
 		if long != 10 || short != 10 {
 			t.Errorf("%d permanent blocks and %d short ones, want 10 and 10", long, short)
 		}
+		if d := r.Degraded(); !slices.ContainsFunc(d, func(d Degradation) bool { return d.Reason == DegradedBlast }) {
+			t.Errorf("degraded: %+v", d)
+		}
+		told := 0
+		for _, a := range r.j.peek().alerts {
+			if a.Kind == AlertBlastRadius {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("%d alerts about it, want 1", told)
+		}
 	})
 }
 
@@ -1164,6 +1189,13 @@ func FuzzReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if n, ok := parseReference(s); ok && formatReference(n) != s {
 			t.Errorf("%q is read as %q", s, formatReference(n))
+		}
+		var n uint64
+		for _, b := range []byte(s) {
+			n = (n<<8 | uint64(b)) & (1<<40 - 1)
+		}
+		if got, ok := parseReference(formatReference(n)); !ok || got != n {
+			t.Errorf("%s, which was given, is read as %d, %t, want %d", formatReference(n), got, ok, n)
 		}
 	})
 }

@@ -406,7 +406,8 @@ type Revision struct {
 // Committed is what the engine learns from a Commit.
 type Committed struct {
 	Revoked []Revoked
-	// History is filled for the address keys of the committed events when the
+	// History is filled for the address keys of the committed events, marks and
+	// clearings when the
 	// journal was asked to keep it (Journal.History).
 	History map[netip.Prefix]History
 }

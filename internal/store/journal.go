@@ -89,8 +89,8 @@ type batch struct {
 	*tx
 	*stats
 	revoked []guard.Revoked
-	touched map[netip.Prefix]struct{} // address keys of its events
-	latest  time.Time                 // arrival of its latest event
+	touched map[netip.Prefix]struct{} // address keys whose history may have changed: of its events, marks and clearings
+	latest  time.Time                 // arrival of the latest of them
 }
 
 func (b *batch) record(r *guard.Record) error {
@@ -194,16 +194,21 @@ func (b *batch) event(e *guard.Event) error {
 		return err
 	}
 	b.count(e)
-	if e.Address.IsValid() {
+	b.touch(e.Address, e.Arrival)
+	return nil
+}
+
+// touch notes that the history of an address may have changed.
+func (b *batch) touch(p netip.Prefix, at time.Time) {
+	if p.IsValid() {
 		if b.touched == nil {
 			b.touched = make(map[netip.Prefix]struct{})
 		}
-		b.touched[e.Address] = struct{}{}
+		b.touched[p] = struct{}{}
 	}
-	if e.Arrival.After(b.latest) {
-		b.latest = e.Arrival
+	if at.After(b.latest) {
+		b.latest = at
 	}
-	return nil
 }
 
 func eventArgs(e *guard.Event) []any {

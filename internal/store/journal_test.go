@@ -486,16 +486,22 @@ func TestHistory(t *testing.T) {
 		lifted := block("b3", "192.0.2.1/32", start, time.Hour)
 		j.commit(t, &guard.Record{Blocks: []*guard.Block{k, obs, lifted}}, &guard.Record{
 			BlockEnds: []guard.BlockEnd{{ID: "b3", At: start, By: "operator:x", Verdict: guard.VerdictError}},
-			Marks:     []guard.Mark{{Address: key, Fraudulent: true, At: start}},
 		})
+		c = j.commit(t, &guard.Record{Marks: []guard.Mark{{Address: key, Fraudulent: true, At: start.Add(73 * time.Hour)}}})
 		want.Blocks, want.Fraudulent = 1, true
-		check("blocked and marked", guard.Committed{}, start.Add(73*time.Hour))
+		if len(c.History) != 1 {
+			t.Errorf("a mark changes the history of %d addresses, want 1", len(c.History))
+		}
+		check("blocked and marked", c, start.Add(73*time.Hour))
 
-		j.commit(t, &guard.Record{Clears: []guard.Clear{{
+		c = j.commit(t, &guard.Record{Clears: []guard.Clear{{
 			Seq: start.Add(74 * time.Hour).UnixMicro(), At: start.Add(74 * time.Hour), Selection: counter.Selection{Address: key},
 		}}})
 		want.Failures = 0
-		check("cleared", guard.Committed{}, start.Add(74*time.Hour))
+		if len(c.History) != 1 {
+			t.Errorf("a clearing changes the history of %d addresses, want 1", len(c.History))
+		}
+		check("cleared", c, start.Add(74*time.Hour))
 		c = j.commit(t, events(event(3*day+10_000, "192.0.2.1", "a")))
 		want.Failures = 1
 		check("one more that day", c, start.Add(75*time.Hour))

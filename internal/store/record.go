@@ -131,6 +131,7 @@ func (b *batch) lists(r *guard.Record) error {
 			micros(m.At)/usPerDay); err != nil {
 			return err
 		}
+		b.touch(m.Address, m.At)
 	}
 	for i := range r.Refusals {
 		x := &r.Refusals[i]
@@ -164,7 +165,9 @@ func (b *batch) clear(c *guard.Clear) error {
 			return err
 		}
 		day := micros(c.At) / usPerDay
-		key := keyBytes(warder.AddressKey(s.Address.Addr()))
+		address := warder.AddressKey(s.Address.Addr())
+		key := keyBytes(address)
+		b.touch(address, c.At)
 		return b.exec(`UPDATE addresses SET cleared_day = $1,
 			cleared_bad = CASE WHEN day = $1 THEN day_failed ELSE 0 END WHERE address = $2`, day, key)
 	}
