@@ -20,7 +20,8 @@ import { api, data, Problem, type Schemas } from "@/api/client";
 import { blockChoices, parseAddress } from "@/lib/address";
 import { blockedFor, blockWithUndo } from "@/lib/blocks";
 import { useMe } from "@/lib/me";
-import { notifyProblem, ProblemAlert } from "./Feedback";
+import { Ask } from "./Ask";
+import { notifyProblem } from "./Feedback";
 
 const durations: [number, string][] = [
   [900, "15 min"],
@@ -56,64 +57,14 @@ function BlockForm(props: { ip?: string; reason?: string; duration?: number; clo
   });
   const guard = block.error instanceof Problem && block.error.status === 409;
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        if (valid) block.mutate();
-      }}
-    >
-      <Stack gap="md">
-        {!props.ip && (
-          <TextInput
-            label="Address or prefix"
-            placeholder="203.0.113.9 or 203.0.113.0/24"
-            value={typed}
-            onChange={(e) => {
-              setTyped(e.currentTarget.value.trim());
-              block.reset();
-            }}
-            error={typed !== "" && !valid && "This is no IP address and no prefix."}
-            data-autofocus
-            required
-          />
-        )}
-        {valid && choices.length > 1 && (
-          <Radio.Group
-            label="How wide"
-            value={value}
-            onChange={(v) => {
-              setChosen(v);
-              block.reset();
-            }}
-          >
-            <Stack gap={6} mt={6}>
-              {choices.map((c) => (
-                <Radio key={c.value} size="sm" value={c.value} label={c.label} className="breakable" />
-              ))}
-            </Stack>
-          </Radio.Group>
-        )}
-        <Input.Wrapper label="How long" labelElement="div">
-          <Chip.Group value={String(seconds)} onChange={(v) => setSeconds(Number(v))}>
-            <Group gap={6} mt={6} role="radiogroup" aria-label="How long">
-              {durations.map(([s, label]) => (
-                <Chip key={s} size="xs" radius="sm" variant="light" value={String(s)}>
-                  {label}
-                </Chip>
-              ))}
-            </Group>
-          </Chip.Group>
-        </Input.Wrapper>
-        <TextInput
-          label="Reason"
-          description="Shown in the list of blocks, in the report and in the audit trail."
-          placeholder="Password guessing against several accounts"
-          maxLength={500}
-          value={reason}
-          onChange={(e) => setReason(e.currentTarget.value)}
-        />
-        {valid && <Consequences ip={value} />}
-        {guard ? (
+    <Ask
+      deed={block}
+      act={`Block ${blockedFor(seconds)}`}
+      icon={<IconBan size={16} />}
+      color="red.9"
+      ready={valid}
+      problem={
+        guard ? (
           <Alert
             role="alert"
             color="orange"
@@ -126,25 +77,61 @@ function BlockForm(props: { ip?: string; reason?: string; duration?: number; clo
               it from the trusted list first.
             </Text>
           </Alert>
-        ) : (
-          <ProblemAlert error={block.error} />
-        )}
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={props.close}>
-            Cancel
-          </Button>
-          <Button
-            type="submit"
-            color="red.9"
-            leftSection={<IconBan size={16} />}
-            loading={block.isPending}
-            disabled={!valid}
-          >
-            Block {blockedFor(seconds)}
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+        ) : undefined
+      }
+      close={props.close}
+    >
+      {!props.ip && (
+        <TextInput
+          label="Address or prefix"
+          placeholder="203.0.113.9 or 203.0.113.0/24"
+          value={typed}
+          onChange={(e) => {
+            setTyped(e.currentTarget.value.trim());
+            block.reset();
+          }}
+          error={typed !== "" && !valid && "This is no IP address and no prefix."}
+          data-autofocus
+          required
+        />
+      )}
+      {valid && choices.length > 1 && (
+        <Radio.Group
+          label="How wide"
+          value={value}
+          onChange={(v) => {
+            setChosen(v);
+            block.reset();
+          }}
+        >
+          <Stack gap={6} mt={6}>
+            {choices.map((c) => (
+              <Radio key={c.value} size="sm" value={c.value} label={c.label} className="breakable" />
+            ))}
+          </Stack>
+        </Radio.Group>
+      )}
+      <Input.Wrapper label="How long" labelElement="div">
+        <Chip.Group value={String(seconds)} onChange={(v) => setSeconds(Number(v))}>
+          <Group gap={6} mt={6} role="radiogroup" aria-label="How long">
+            {durations.map(([s, label]) => (
+              <Chip key={s} size="xs" radius="sm" variant="light" value={String(s)}>
+                {label}
+              </Chip>
+            ))}
+          </Group>
+        </Chip.Group>
+      </Input.Wrapper>
+      <TextInput
+        label="Reason"
+        description="Shown in the list of blocks, in the report and in the audit trail."
+        placeholder="Password guessing against several accounts"
+        maxLength={500}
+        value={reason}
+        onChange={(e) => setReason(e.currentTarget.value)}
+      />
+      {valid && <Consequences ip={value} />}
+    </Ask>
   );
 }
 

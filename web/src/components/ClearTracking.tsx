@@ -1,10 +1,11 @@
-import { Alert, Button, Checkbox, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Checkbox, Text, TextInput } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import { IconInfoCircle } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data } from "@/api/client";
-import { notifyDone, ProblemAlert } from "./Feedback";
+import { Ask } from "./Ask";
+import { notifyDone } from "./Feedback";
 
 type Target = { ip?: string; account?: string; realm?: string };
 
@@ -43,49 +44,33 @@ function Form({ target, close, done }: { target: Target; close: () => void; done
   });
   const ready = what !== undefined || typed.trim().toLowerCase() === clearWord;
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        if (ready) clear.mutate();
-      }}
-    >
-      <Stack gap="md">
-        <Text size="sm">
-          {what
-            ? "The failures and attempts counted for it so far are forgotten. A challenge or second factor that is already asked for stays until it is met or ends."
-            : "Every counter of every address and account is emptied: an attack under way gets as many attempts again as the rules allow."}
-        </Text>
-        <Alert variant="light" color="blue" p="xs" icon={<IconInfoCircle size={18} />}>
-          Blocks stay. Who is blocked stays blocked until the block ends or is lifted one by one. Events stay,
-          too.
-        </Alert>
-        {what === undefined && (
-          <>
-            <Checkbox
-              label="Fresh metrics, too"
-              description="The statistics of the security events start anew from now. The events themselves are kept."
-              checked={metrics}
-              onChange={(e) => setMetrics(e.currentTarget.checked)}
-            />
-            <TextInput
-              label={`Type "${clearWord}" to confirm`}
-              autoComplete="off"
-              value={typed}
-              onChange={(e) => setTyped(e.currentTarget.value)}
-              data-autofocus
-            />
-          </>
-        )}
-        <ProblemAlert error={clear.error} />
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={close}>
-            Cancel
-          </Button>
-          <Button type="submit" color="red" loading={clear.isPending} disabled={!ready}>
-            {what ? "Clear" : "Clear everything"}
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+    <Ask deed={clear} act={what ? "Clear" : "Clear everything"} color="red" ready={ready} close={close}>
+      <Text size="sm">
+        {what
+          ? "The failures and attempts counted for it so far are forgotten. A challenge or second factor that is already asked for stays until it is met or ends."
+          : "Every counter of every address and account is emptied: an attack under way gets as many attempts again as the rules allow."}
+      </Text>
+      <Alert variant="light" color="blue" p="xs" icon={<IconInfoCircle size={18} />}>
+        Blocks stay. Who is blocked stays blocked until the block ends or is lifted one by one. Events stay,
+        too.
+      </Alert>
+      {what === undefined && (
+        <>
+          <Checkbox
+            label="Fresh metrics, too"
+            description="The statistics of the security events start anew from now. The events themselves are kept."
+            checked={metrics}
+            onChange={(e) => setMetrics(e.currentTarget.checked)}
+          />
+          <TextInput
+            label={`Type "${clearWord}" to confirm`}
+            autoComplete="off"
+            value={typed}
+            onChange={(e) => setTyped(e.currentTarget.value)}
+            data-autofocus
+          />
+        </>
+      )}
+    </Ask>
   );
 }

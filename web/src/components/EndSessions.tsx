@@ -1,10 +1,11 @@
-import { Alert, Button, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Text } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { refreshBlocks } from "@/lib/blocks";
-import { notifyDone, ProblemAlert } from "./Feedback";
+import { Ask, ReasonInput } from "./Ask";
+import { notifyDone } from "./Feedback";
 
 type Session = Schemas["SessionView"];
 type Target = { session: Session } | { account: string; realm?: string } | { ip: string };
@@ -50,46 +51,23 @@ function Form({ target, close }: { target: Target; close: () => void }) {
   });
   const count = live.data?.items?.length;
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        end.mutate();
-      }}
-    >
-      <Stack gap="md">
-        <Text size="sm">
-          {many &&
-            (count === undefined
-              ? "Counting the sessions… "
-              : count === 0
-                ? "No session is open at present. "
-                : `${count === 1 ? "One session is" : `${count}${live.data?.next ? " or more" : ""} sessions are`} open. `)}
-          The application is told at once and signs the person out. Nobody is blocked: whoever has the
-          password can sign in again.
-        </Text>
-        <TextInput
-          label="Reason"
-          placeholder="For the audit trail"
-          maxLength={500}
-          value={reason}
-          onChange={(e) => setReason(e.currentTarget.value)}
-          data-autofocus
-        />
-        {live.error && (
-          <Alert color="yellow" variant="light" p="xs">
-            How many there are could not be read.
-          </Alert>
-        )}
-        <ProblemAlert error={end.error} />
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={close}>
-            Cancel
-          </Button>
-          <Button type="submit" color="red" loading={end.isPending} disabled={count === 0}>
-            {many ? "End all" : "End session"}
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+    <Ask deed={end} act={many ? "End all" : "End session"} color="red" ready={count !== 0} close={close}>
+      <Text size="sm">
+        {many &&
+          (count === undefined
+            ? "Counting the sessions… "
+            : count === 0
+              ? "No session is open at present. "
+              : `${count === 1 ? "One session is" : `${count}${live.data?.next ? " or more" : ""} sessions are`} open. `)}
+        The application is told at once and signs the person out. Nobody is blocked: whoever has the password
+        can sign in again.
+      </Text>
+      <ReasonInput value={reason} onChange={setReason} />
+      {live.error && (
+        <Alert color="yellow" variant="light" p="xs">
+          How many there are could not be read.
+        </Alert>
+      )}
+    </Ask>
   );
 }

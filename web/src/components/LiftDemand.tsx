@@ -1,10 +1,11 @@
-import { Button, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Text } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, type Schemas } from "@/api/client";
 import { refreshBlocks } from "@/lib/blocks";
-import { notifyDone, ProblemAlert } from "./Feedback";
+import { Ask, ReasonInput } from "./Ask";
+import { notifyDone } from "./Feedback";
 
 export type Demand = Schemas["DemandView"];
 
@@ -42,35 +43,12 @@ function Form({ demand: d, close }: { demand: Demand; close: () => void }) {
     },
   });
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        lift.mutate();
-      }}
-    >
-      <Stack gap="md">
-        <Text size="sm">
-          Rule {d.rule} asks for {demandWords[d.action] ?? d.action}. Once lifted the rule counts from zero,
-          and can ask again.
-        </Text>
-        <TextInput
-          label="Reason"
-          placeholder="For the audit trail"
-          maxLength={500}
-          value={reason}
-          onChange={(e) => setReason(e.currentTarget.value)}
-          data-autofocus
-        />
-        <ProblemAlert error={lift.error} />
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={close}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={lift.isPending}>
-            Lift
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+    <Ask deed={lift} act="Lift" close={close}>
+      <Text size="sm">
+        Rule {d.rule} asks for {demandWords[d.action] ?? d.action}. Once lifted the rule counts from zero, and
+        can ask again.
+      </Text>
+      <ReasonInput value={reason} onChange={setReason} />
+    </Ask>
   );
 }

@@ -1,10 +1,11 @@
-import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { Text, Textarea } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data } from "@/api/client";
 import { refreshBlocks } from "@/lib/blocks";
 import { addressOf } from "@/lib/ip";
-import { notifyDone, ProblemAlert } from "./Feedback";
+import { Ask } from "./Ask";
+import { notifyDone } from "./Feedback";
 
 /** Says that an address is known to be fraudulent, or that it is not. */
 export function MarkForm(props: { ip: string; fraudulent: boolean; note?: string; close: () => void }) {
@@ -32,37 +33,26 @@ export function MarkForm(props: { ip: string; fraudulent: boolean; note?: string
     },
   });
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        mark.mutate();
-      }}
+    <Ask
+      deed={mark}
+      act={props.fraudulent ? "Mark as fraudulent" : "Take the mark away"}
+      color={props.fraudulent ? "red" : undefined}
+      close={props.close}
     >
-      <Stack gap="md">
-        <Text size="sm">
-          {props.fraudulent
-            ? "The policy's check of previous criteria can challenge or refuse marked addresses. The mark alone blocks nothing."
-            : "The policy's check of previous criteria does not see it as fraudulent any more."}
-        </Text>
-        <Textarea
-          label="Note"
-          autosize
-          minRows={2}
-          maxLength={2000}
-          value={note}
-          onChange={(e) => setNote(e.currentTarget.value)}
-          data-autofocus
-        />
-        <ProblemAlert error={mark.error} />
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={props.close}>
-            Cancel
-          </Button>
-          <Button type="submit" color={props.fraudulent ? "red" : undefined} loading={mark.isPending}>
-            {props.fraudulent ? "Mark as fraudulent" : "Take the mark away"}
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+      <Text size="sm">
+        {props.fraudulent
+          ? "The policy's check of previous criteria can challenge or refuse marked addresses. The mark alone blocks nothing."
+          : "The policy's check of previous criteria does not see it as fraudulent any more."}
+      </Text>
+      <Textarea
+        label="Note"
+        autosize
+        minRows={2}
+        maxLength={2000}
+        value={note}
+        onChange={(e) => setNote(e.currentTarget.value)}
+        data-autofocus
+      />
+    </Ask>
   );
 }

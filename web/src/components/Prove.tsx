@@ -1,9 +1,10 @@
-import { Button, Group, PasswordInput, Stack, Text } from "@mantine/core";
+import { PasswordInput, Text } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, Declined, data, Problem } from "@/api/client";
 import { faultAt, faultsOf } from "@/lib/faults";
+import { Ask } from "./Ask";
 import { ProblemAlert } from "./Feedback";
 
 /**
@@ -56,36 +57,26 @@ function ProveForm({ onDone, onCancel }: { onDone: () => void; onCancel: () => v
   const faults = faultsOf(prove.error);
   const fault = faultAt(faults, "password") ?? faultAt(faults, "code");
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        prove.mutate();
-      }}
+    <Ask
+      deed={prove}
+      act="Go on"
+      ready={secret !== ""}
+      close={onCancel}
+      problem={!fault && <ProblemAlert error={prove.error} />}
     >
-      <Stack gap="md">
-        <Text size="sm">
-          You signed in a while ago. Before what signs you in can be changed, give your password once more, or
-          a code of your authenticator app.
-        </Text>
-        <PasswordInput
-          label="Password or code"
-          autoComplete="current-password"
-          value={secret}
-          onChange={(e) => setSecret(e.currentTarget.value)}
-          error={fault}
-          visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
-          data-autofocus
-        />
-        {!fault && <ProblemAlert error={prove.error} />}
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onCancel}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={prove.isPending} disabled={secret === ""}>
-            Go on
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+      <Text size="sm">
+        You signed in a while ago. Before what signs you in can be changed, give your password once more, or a
+        code of your authenticator app.
+      </Text>
+      <PasswordInput
+        label="Password or code"
+        autoComplete="current-password"
+        value={secret}
+        onChange={(e) => setSecret(e.currentTarget.value)}
+        error={fault}
+        visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
+        data-autofocus
+      />
+    </Ask>
   );
 }

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Radio, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Radio, Stack, Text, TextInput } from "@mantine/core";
 import { modals } from "@mantine/modals";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
@@ -7,6 +7,7 @@ import { api, data, Problem, type Schemas } from "@/api/client";
 import { blockChoices, parseAddress } from "@/lib/address";
 import { refreshBlocks } from "@/lib/blocks";
 import { duration } from "@/lib/time";
+import { Ask } from "./Ask";
 import { DurationSelect } from "./DurationSelect";
 import { notifyDone, ProblemAlert } from "./Feedback";
 
@@ -52,64 +53,54 @@ function Form(props: { ip?: string; note?: string; close: () => void }) {
       ? trust.error.faults.find((f) => f.location === `body.${name}`)?.message
       : undefined;
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        if (parsed) trust.mutate();
-      }}
+    <Ask
+      deed={trust}
+      act="Trust"
+      ready={parsed !== undefined}
+      close={props.close}
+      problem={!field("ip") && !field("note") && <ProblemAlert error={trust.error} />}
     >
-      <Stack gap="md">
-        <Text size="sm" c="dimmed">
-          What comes from a trusted address is recorded, but it is not counted, challenged or blocked, even
-          where a provider lists it. A block that stands there has no effect until the trust ends.
-        </Text>
-        {!props.ip && (
-          <TextInput
-            label="Address or prefix"
-            placeholder="203.0.113.9 or 203.0.113.0/24"
-            value={typed}
-            onChange={(e) => {
-              setTyped(e.currentTarget.value.trim());
-              trust.reset();
-            }}
-            error={field("ip") ?? (typed !== "" && !parsed && "This is no IP address and no prefix.")}
-            data-autofocus
-            required
-          />
-        )}
-        {parsed && choices.length > 1 && (
-          <Radio.Group label="How wide" value={value} onChange={setChosen}>
-            <Stack gap={6} mt={6}>
-              {choices.map((c) => (
-                <Radio key={c.value} size="sm" value={c.value} label={c.label} className="breakable" />
-              ))}
-            </Stack>
-          </Radio.Group>
-        )}
-        <DurationSelect label="For how long" zero="Until removed" value={seconds} onChange={setSeconds} />
+      <Text size="sm" c="dimmed">
+        What comes from a trusted address is recorded, but it is not counted, challenged or blocked, even
+        where a provider lists it. A block that stands there has no effect until the trust ends.
+      </Text>
+      {!props.ip && (
         <TextInput
-          label="Note"
-          placeholder="Whose address it is"
-          maxLength={500}
-          value={note}
-          error={field("note")}
-          onChange={(e) => setNote(e.currentTarget.value)}
+          label="Address or prefix"
+          placeholder="203.0.113.9 or 203.0.113.0/24"
+          value={typed}
+          onChange={(e) => {
+            setTyped(e.currentTarget.value.trim());
+            trust.reset();
+          }}
+          error={field("ip") ?? (typed !== "" && !parsed && "This is no IP address and no prefix.")}
+          data-autofocus
+          required
         />
-        {wide && (
-          <Alert color="orange" variant="light" p="xs" icon={<IconAlertTriangle size={18} />}>
-            This is a very wide prefix: attacks from anywhere in it will not be stopped.
-          </Alert>
-        )}
-        {!field("ip") && !field("note") && <ProblemAlert error={trust.error} />}
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={props.close}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={trust.isPending} disabled={!parsed}>
-            Trust
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+      )}
+      {parsed && choices.length > 1 && (
+        <Radio.Group label="How wide" value={value} onChange={setChosen}>
+          <Stack gap={6} mt={6}>
+            {choices.map((c) => (
+              <Radio key={c.value} size="sm" value={c.value} label={c.label} className="breakable" />
+            ))}
+          </Stack>
+        </Radio.Group>
+      )}
+      <DurationSelect label="For how long" zero="Until removed" value={seconds} onChange={setSeconds} />
+      <TextInput
+        label="Note"
+        placeholder="Whose address it is"
+        maxLength={500}
+        value={note}
+        error={field("note")}
+        onChange={(e) => setNote(e.currentTarget.value)}
+      />
+      {wide && (
+        <Alert color="orange" variant="light" p="xs" icon={<IconAlertTriangle size={18} />}>
+          This is a very wide prefix: attacks from anywhere in it will not be stopped.
+        </Alert>
+      )}
+    </Ask>
   );
 }

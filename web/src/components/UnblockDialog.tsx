@@ -8,6 +8,7 @@ import { type Block, refreshBlocks } from "@/lib/blocks";
 import { useMe } from "@/lib/me";
 import { type LiftFilter, reasonOf, remaining, subjectOf } from "@/lib/report";
 import { exact } from "@/lib/time";
+import { Ask } from "./Ask";
 import { DurationSelect } from "./DurationSelect";
 import { Loading, notifyDone, ProblemAlert } from "./Feedback";
 
@@ -102,81 +103,70 @@ function Form(props: {
   const addresses = blocks.some((b) => b.ip);
   const ready = verdict !== "" && (count < many || typed.trim() === String(count));
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        if (ready) lift.mutate();
-      }}
+    <Ask
+      deed={lift}
+      act={count === 1 ? "Unblock" : `Unblock ${count.toLocaleString("en")}`}
+      ready={ready}
+      close={props.close}
     >
-      <Stack gap="md">
-        {"block" in target ? <One block={target.block} /> : <Several blocks={blocks} count={count} />}
-        <Radio.Group
-          label="Why does it end?"
-          value={verdict}
-          onChange={(v) => setVerdict(v as typeof verdict)}
-          withAsterisk
-        >
-          <Stack gap={8} mt={6}>
-            <Radio
-              value="error"
-              label="It was a mistake"
-              description="Somebody innocent was hit. It never counts against them."
-              data-autofocus
-            />
-            <Radio
-              value="resolved"
-              label="Resolved"
-              description="The block was right and the matter is settled. It stays in the history."
-            />
-          </Stack>
-        </Radio.Group>
+      {"block" in target ? <One block={target.block} /> : <Several blocks={blocks} count={count} />}
+      <Radio.Group
+        label="Why does it end?"
+        value={verdict}
+        onChange={(v) => setVerdict(v as typeof verdict)}
+        withAsterisk
+      >
+        <Stack gap={8} mt={6}>
+          <Radio
+            value="error"
+            label="It was a mistake"
+            description="Somebody innocent was hit. It never counts against them."
+            data-autofocus
+          />
+          <Radio
+            value="resolved"
+            label="Resolved"
+            description="The block was right and the matter is settled. It stays in the history."
+          />
+        </Stack>
+      </Radio.Group>
+      <TextInput
+        label="Reason"
+        placeholder="For the report and the audit trail"
+        maxLength={500}
+        value={reason}
+        onChange={(e) => setReason(e.currentTarget.value)}
+      />
+      {addresses && (
+        <DurationSelect
+          label={count === 1 ? "Trust the address from now on" : "Trust the addresses from now on"}
+          description="A trusted address is not counted and not blocked."
+          zero="No"
+          value={trust}
+          onChange={setTrust}
+        />
+      )}
+      <Checkbox
+        label="Start counting at zero"
+        description={
+          clear || verdict === "error"
+            ? "The failures counted so far are forgotten."
+            : "Careful: with the counters as they stand, the next failure may block again."
+        }
+        checked={clear || verdict === "error"}
+        disabled={verdict === "error"}
+        onChange={(e) => setClear(e.currentTarget.checked)}
+      />
+      {count >= many && (
         <TextInput
-          label="Reason"
-          placeholder="For the report and the audit trail"
-          maxLength={500}
-          value={reason}
-          onChange={(e) => setReason(e.currentTarget.value)}
+          label={`Type ${count} to lift as many blocks`}
+          inputMode="numeric"
+          autoComplete="off"
+          value={typed}
+          onChange={(e) => setTyped(e.currentTarget.value)}
         />
-        {addresses && (
-          <DurationSelect
-            label={count === 1 ? "Trust the address from now on" : "Trust the addresses from now on"}
-            description="A trusted address is not counted and not blocked."
-            zero="No"
-            value={trust}
-            onChange={setTrust}
-          />
-        )}
-        <Checkbox
-          label="Start counting at zero"
-          description={
-            clear || verdict === "error"
-              ? "The failures counted so far are forgotten."
-              : "Careful: with the counters as they stand, the next failure may block again."
-          }
-          checked={clear || verdict === "error"}
-          disabled={verdict === "error"}
-          onChange={(e) => setClear(e.currentTarget.checked)}
-        />
-        {count >= many && (
-          <TextInput
-            label={`Type ${count} to lift as many blocks`}
-            inputMode="numeric"
-            autoComplete="off"
-            value={typed}
-            onChange={(e) => setTyped(e.currentTarget.value)}
-          />
-        )}
-        <ProblemAlert error={lift.error} />
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={props.close}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={lift.isPending} disabled={!ready}>
-            {count === 1 ? "Unblock" : `Unblock ${count.toLocaleString("en")}`}
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+      )}
+    </Ask>
   );
 }
 

@@ -9,6 +9,7 @@ import { parseSearch, stringifySearch } from "@/lib/filters";
 import { useMe } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
 import { person } from "@/lib/words";
+import { Ask } from "./Ask";
 import { Loading, notifyDone, notifyProblem, ProblemAlert } from "./Feedback";
 
 type View = Schemas["SavedView"];
@@ -113,42 +114,26 @@ function Save(props: { page: string; query: string; close: () => void }) {
     },
   });
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        if (name.trim()) save.mutate();
-      }}
-    >
-      <Stack gap="md">
-        <Text size="sm" c="dimmed" className="breakable">
-          {props.query
-            ? `It keeps the filters, the range and the tab: ${inWords(props.query)}.`
-            : "No filter is set: the view shows the page as it begins."}
-        </Text>
-        <TextInput
-          label="Name"
-          maxLength={80}
-          value={name}
-          onChange={(e) => setName(e.currentTarget.value)}
-          required
-          data-autofocus
-        />
-        <Checkbox
-          label="Everybody sees it"
-          checked={shared}
-          onChange={(e) => setShared(e.currentTarget.checked)}
-        />
-        <ProblemAlert error={save.error} />
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={props.close}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={save.isPending} disabled={name.trim() === ""}>
-            Save
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+    <Ask deed={save} act="Save" ready={name.trim() !== ""} close={props.close}>
+      <Text size="sm" c="dimmed" className="breakable">
+        {props.query
+          ? `It keeps the filters, the range and the tab: ${inWords(props.query)}.`
+          : "No filter is set: the view shows the page as it begins."}
+      </Text>
+      <TextInput
+        label="Name"
+        maxLength={80}
+        value={name}
+        onChange={(e) => setName(e.currentTarget.value)}
+        required
+        data-autofocus
+      />
+      <Checkbox
+        label="Everybody sees it"
+        checked={shared}
+        onChange={(e) => setShared(e.currentTarget.checked)}
+      />
+    </Ask>
   );
 }
 
