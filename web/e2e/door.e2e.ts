@@ -59,6 +59,9 @@ const inside = async (on = page) => {
 };
 
 it("sets Warder up with the printed link: account, protection, network, mail", async () => {
+  // Who came without the link pastes it into the same window.
+  await page.goto(`${warder.url}/setup`);
+  await heading("The link does not work").waitFor();
   await page.goto(warder.setupLink);
   await heading("Set up Warder").waitFor();
   // The token stays in no address bar and no history.

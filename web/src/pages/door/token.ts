@@ -2,6 +2,12 @@
  * proxy. Once read it is taken out of the address bar and the history. */
 let read: string | undefined;
 
+// A link that is pasted over the page that asked for it changes only what stands
+// behind the #, which no browser takes for a new page.
+window.addEventListener("hashchange", () => {
+  if (window.location.hash.includes("token=")) window.location.reload();
+});
+
 export function tokenOfLink(): string {
   const token = new URLSearchParams(window.location.hash.slice(1)).get("token");
   if (token) {
