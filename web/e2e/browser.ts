@@ -91,9 +91,9 @@ export async function axe(page: Page): Promise<string[]> {
 }
 
 /** Keeps a picture of the page, for looking at. */
-export async function picture(page: Page, name: string) {
+export async function picture(page: Page, name: string, fullPage = true) {
   mkdirSync(out, { recursive: true });
-  await page.screenshot({ path: join(out, `${name}.png`), fullPage: true, timeout: 60_000 });
+  await page.screenshot({ path: join(out, `${name}.png`), fullPage, timeout: 60_000 });
 }
 
 export async function endBrowser() {

@@ -222,7 +222,7 @@ it("shows the access-denied page in light and dark, on a phone and a screen", as
       const page = await watched(context, demo.place.attacker);
       await page.goto(`${demo.place.attacker}/messages`);
       await denied(page).waitFor();
-      await picture(page, `denied-${scheme}-${width}`);
+      await picture(page, `denied-demo-${scheme}-${width}`);
       found.push(...(await axe(page)));
       if ((await page.evaluate(() => document.documentElement.scrollWidth)) > width)
         found.push(`wider than ${width}`);

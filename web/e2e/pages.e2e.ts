@@ -78,53 +78,6 @@ describe.each(looks)("in $scheme at $width pixels", (look) => {
   });
 });
 
-// What opens on a page, and the pages before it: for looking at.
-it.runIf(process.env.PICTURES)(
-  "keeps pictures of doors, drawers and dialogs",
-  { timeout: 400_000 },
-  async () => {
-    const opened: [string, string, RegExp][] = [
-      ["dialog-block", "/blocks", /^Block…$/],
-      ["dialog-unblock", "/blocks", /^Unblock 203\.0\.113\.201$/],
-      ["dialog-import", "/blocks", /^Import$/],
-      ["dialog-trust", "/trusted", /^Trust…$/],
-      ["dialog-clear", "/tracking", /^Clear everything…$/],
-      ["dialog-key", "/applications", /^Add an application$/],
-      ["dialog-invite", "/operators", /^Invite somebody$/],
-      ["dialog-provider", "/providers", /^Add a provider$/],
-      ["dialog-passkey", "/me", /^Add a passkey$/],
-      ["drawer-rule", "/policy?tab=activity", /^Edit rule sign_in$/],
-    ];
-    for (const look of [looks[1], looks[2]]) {
-      const context = await profile(look);
-      const page = await watched(context, warder.url);
-      const as = (name: string) => picture(page, `${name}-${look.scheme}-${look.width}`);
-      for (const path of ["/sign-in", "/setup", "/accept#token=x"]) {
-        await page.goto(warder.url + path);
-        await page.getByRole("heading", { level: 1 }).waitFor();
-        await as(`door-${path.slice(1).split("#")[0]}`);
-      }
-      await context.addCookies(await first.cookies());
-      for (const [name, path, button] of opened) {
-        await page.goto(warder.url + path);
-        await page.getByRole("button", { name: button }).first().click();
-        await page.getByRole("dialog").first().waitFor();
-        await as(name);
-      }
-      const { items } = await warder.call("GET", "/v1/events?name=THRESHOLD_EXCEEDED&limit=1");
-      await page.goto(`${warder.url}/events?event=${items[0].id}`);
-      await page.getByRole("dialog").getByText(items[0].id, { exact: true }).first().waitFor();
-      await as("drawer-event");
-      await page.goto(`${warder.url}/`);
-      await page.getByRole("heading", { level: 1 }).waitFor();
-      await page.keyboard.press("?");
-      await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
-      await as("dialog-shortcuts");
-      await context.close();
-    }
-  },
-);
-
 it("offers a viewer nothing that a viewer may not do", async () => {
   const theirs = await profile();
   await invite(warder, first, theirs, "viewer");
