@@ -34,7 +34,7 @@ export async function liveIn(warder: Warder, owner: BrowserContext, mail: MailSe
   });
 
   const list = join(warder.data, "attackers.txt");
-  const lines = Array.from({ length: 400 }, (_, i) => `198.18.${i >> 8}.${i & 255}\t${1 + (i % 8)}`);
+  const lines = Array.from({ length: 400 }, (_, i) => `11.22.${i >> 8}.${i & 255}\t${1 + (i % 8)}`);
   writeFileSync(list, ["# attackers", "not an address\t3", "10.0.0.1\t9", ...lines].join("\n"));
   const levels = [
     { at_least: 3, action: "challenge" },

@@ -174,7 +174,10 @@ describe.runIf(process.env.PICTURES)("of a Warder that people work with", () => 
   });
 
   /** What is opened, where, and by which presses of what. */
-  const opened: [string, string, ...(string | RegExp)[]][] = [
+  type Press = string | RegExp | ((page: Page) => Promise<unknown>);
+  const fill = (label: string, value: string) => (page: Page) =>
+    page.getByRole("dialog").getByLabel(label, { exact: true }).fill(value);
+  const opened: [string, string, ...Press[]][] = [
     ["dialog-block", "/blocks", /^Block…$/],
     ["dialog-unblock", "/blocks", /^Unblock 203\.0\.113\.201$/],
     ["dialog-import", "/blocks", /^Import$/],
@@ -199,14 +202,55 @@ describe.runIf(process.env.PICTURES)("of a Warder that people work with", () => 
     ["drawer-audit", "/audit", /^Details of row/],
     ["drawer-chain", "/audit", /^Verify/],
     ["menu-posture", "/", /^State of protection/],
-    ["menu-user", "/", /^Signed in as/],
+    ["menu-user", "/", /Signed in as/],
     ["menu-views", "/events", /^Views$/],
     ["menu-export", "/events", /^Export$/],
     ["menu-range", "/events", /^Custom$/],
     ["menu-row", "/addresses", /^Actions for/],
     ["menu-operator", "/operators", /^Actions for ana|^Actions for owner/],
     ["menu-rule", "/policy?tab=activity", /^More for rule sign_in$/],
-    ["guide-sites", "/sites", /^Guard another application$/],
+    ...(["Why", "Around it", "JSON"] as const).map((tab): [string, string, ...Press[]] => [
+      `drawer-event-${tab.toLowerCase().replace(" ", "-")}`,
+      "/events?name=THRESHOLD_EXCEEDED",
+      /^View THRESHOLD/,
+      (page) => page.getByRole("tab", { name: tab }).click(),
+    ]),
+    ["dialog-shortcuts", "/", (page) => page.keyboard.press("?")],
+    ["dialog-search", "/", (page) => page.keyboard.press("/"), (page) => page.keyboard.type("203.0.113.2")],
+    [
+      "dialog-key-made",
+      "/applications",
+      /^Add an application$/,
+      fill("Name", "billing"),
+      /^Make the key$/,
+      (page) => page.getByText("It is shown this once").waitFor(),
+    ],
+    [
+      "dialog-invite-made",
+      "/operators",
+      /^Invite somebody$/,
+      (page) => fill("E-mail address", `bob${Date.now()}@example.org`)(page),
+      /^Make the invitation$/,
+      (page) => page.getByText("Sent by mail").waitFor(),
+    ],
+    ["dialog-operator", "/operators", /^Actions for owner/, /^Role and end$/],
+    [
+      "dialog-policy-save",
+      "/policy",
+      (page) => page.getByRole("radio", { name: "Observe" }).click(),
+      /^Review and save$/,
+    ],
+    ["blocks-selected", "/blocks", (page) => page.getByLabel("Select all rows shown").check()],
+    [
+      "trend-table",
+      "/",
+      (page) => page.getByText("Table", { exact: true }).first().click(),
+      (page) =>
+        page
+          .getByRole("table", { name: /events/ })
+          .first()
+          .waitFor(),
+    ],
   ];
 
   const pages = [
@@ -219,6 +263,7 @@ describe.runIf(process.env.PICTURES)("of a Warder that people work with", () => 
     "/demands",
     "/blocks",
     "/blocks?state=lifted",
+    "/blocks?state=review",
     "/addresses/203.0.113.201",
     "/addresses/203.0.113.230",
     "/addresses/192.0.2.5",
@@ -284,10 +329,15 @@ describe.runIf(process.env.PICTURES)("of a Warder that people work with", () => 
       await page.getByRole("heading", { level: 1 }).waitFor();
       await settled(page);
     };
-    for (const [name, path, ...presses] of opened.filter(([n]) => !only || only.test(n))) {
+    const all: typeof opened = look.width < 400 ? [...opened, ["menu-pages", "/", /^Menu$/]] : opened;
+    for (const [name, path, ...presses] of all.filter(([n]) => !only || only.test(n))) {
       try {
         await at(path);
         for (const press of presses) {
+          if (typeof press === "function") {
+            await press(page);
+            continue;
+          }
           const target = page
             .getByRole("button", { name: press })
             .or(page.getByRole("menuitem", { name: press }));
