@@ -3,6 +3,7 @@ import {
   type CSSVariablesResolver,
   createTheme,
   Drawer,
+  InputDescription,
   type MantineColorsTuple,
   Modal,
   Table,
@@ -23,11 +24,25 @@ const warder: MantineColorsTuple = [
   "#054c3e",
 ];
 
+// Greys with a little blue, as the panels have: fields and buttons belong to them.
+const dark: MantineColorsTuple = [
+  "#dfe3e6",
+  "#c3cacf",
+  "#9aa4ab",
+  "#7d8890",
+  "#3f474e",
+  "#343b41",
+  "#282e33",
+  "#1e2226",
+  "#16191c",
+  "#101214",
+];
+
 // What lies above a page has the colour of a panel, not of the page.
 const raised = { content: { background: "var(--surface)" }, header: { background: "var(--surface)" } };
 
 export const theme = createTheme({
-  colors: { warder },
+  colors: { warder, dark },
   primaryColor: "warder",
   primaryShade: { light: 7, dark: 4 },
   autoContrast: true,
@@ -48,7 +63,10 @@ export const theme = createTheme({
         overlayProps: { backgroundOpacity: 0.45 },
         closeButtonProps: { "aria-label": "Close" },
       },
-      styles: { ...raised, title: { fontWeight: 650, fontSize: "var(--mantine-font-size-lg)" } },
+      styles: {
+        ...raised,
+        title: { fontWeight: 650, fontSize: "var(--mantine-font-size-lg)", lineHeight: 1.3 },
+      },
     }),
     Tooltip: Tooltip.extend({
       defaultProps: {
@@ -58,6 +76,7 @@ export const theme = createTheme({
         maw: 320,
       },
     }),
+    InputDescription: InputDescription.extend({ styles: { description: { lineHeight: 1.4 } } }),
     Table: Table.extend({ defaultProps: { verticalSpacing: "xs", highlightOnHover: true } }),
   },
 });
@@ -82,7 +101,13 @@ export const variables: CSSVariablesResolver = () => ({
     "--mantine-color-body": "#f7f8f8",
     "--surface": "#ffffff",
     "--surface-border": "#e3e6e8",
+    "--tint": "#f3f5f5",
+    "--diff-gone": "#fdecec",
+    "--diff-gone-text": "#8c1d1d",
+    "--diff-new": "#e3f6ee",
+    "--diff-new-text": "#07543f",
     "--mantine-color-dimmed": "#5a636b",
+    "--mantine-color-placeholder": "#6b747c",
     "--mantine-color-error": "#c92a2a",
     "--severity-info": "#1971c2",
     "--severity-warning": "#b58100",
@@ -108,7 +133,22 @@ export const variables: CSSVariablesResolver = () => ({
     "--mantine-color-body": "#16191c",
     "--surface": "#1e2226",
     "--surface-border": "#32383d",
+    "--tint": "#171b1e",
+    "--diff-gone": "#3a1f22",
+    "--diff-gone-text": "#ffb3b3",
+    "--diff-new": "#16332a",
+    "--diff-new-text": "#8ce8c6",
     "--mantine-color-dimmed": "#a3acb3",
+    "--mantine-color-placeholder": "#929ca4",
+    // Tints under text: quiet, since a page shows several of them.
+    "--mantine-color-red-light": "#4a1d20",
+    "--mantine-color-orange-light": "#472814",
+    "--mantine-color-yellow-light": "#3d3110",
+    "--mantine-color-teal-light": "#0f3a2f",
+    "--mantine-color-warder-light": "#0f3a2f",
+    "--mantine-color-warder-light-hover": "#14473a",
+    "--mantine-color-blue-light": "#15324e",
+    "--mantine-color-gray-light": "#2e353b",
     "--mantine-color-error": "#ff8787",
     "--severity-info": "#4dabf7",
     "--severity-warning": "#ffd43b",
