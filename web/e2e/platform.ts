@@ -1,7 +1,8 @@
 // An application that knows nothing of Warder: a form, a session in a cookie, a
 // second factor. What stands behind the gate in these tests.
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { formOf, Local } from "./local";
 
 const page = (title: string, body: string) => `<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1"><title>${title}</title><body><main><h1>${title}</h1>${body}</main></body></html>`;
@@ -15,12 +16,6 @@ const form = (fault = "") =>
 <button>Sign in</button></form>`,
   );
 
-async function body(request: IncomingMessage): Promise<URLSearchParams> {
-  let text = "";
-  for await (const chunk of request) text += chunk;
-  return new URLSearchParams(text);
-}
-
 /** A port of this machine that nobody uses now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
@@ -30,49 +25,32 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export class Platform {
+export class Platform extends Local {
   checked = 0; // passwords
   cookies: string[] = []; // as they arrived
-  private readonly server: Server;
   private readonly sessions = new Map<string, string>();
 
-  constructor() {
-    this.server = createServer(async (request, response) => {
-      const path = new URL(request.url ?? "/", "http://x").pathname;
-      if (request.headers.cookie) this.cookies.push(request.headers.cookie);
-      const session = /sms_session=(\w+)/.exec(request.headers.cookie ?? "")?.[1] ?? "";
-      const who = this.sessions.get(session);
-      const say = (html: string, status = 200) => {
-        response.writeHead(status, { "Content-Type": "text/html; charset=utf-8" }).end(html);
-      };
-      const go = (to: string, cookie?: string) => {
-        response.writeHead(303, { Location: to, ...(cookie ? { "Set-Cookie": cookie } : {}) }).end();
-      };
-      if (path === "/login" && request.method === "POST") {
-        this.checked++;
-        const sent = await body(request);
-        if (sent.get("password") !== "right") return say(form("Wrong user name or password."));
-        const id = Math.random().toString(36).slice(2);
-        this.sessions.set(id, sent.get("username") ?? "");
-        return go("/home", `sms_session=${id}; Path=/; HttpOnly`);
-      }
-      if (path === "/login") return say(form());
-      if (path === "/home") return who ? say(page(`Hello ${who}`, "")) : go("/login");
-      say(page("Welcome", `<a href="/login">Sign in</a>`), path === "/" ? 200 : 404);
-    });
-  }
-
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
-    return this;
-  }
-
-  get url() {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
-  }
-
-  stop() {
-    this.server.closeAllConnections();
-    this.server.close();
+  protected async answer(request: IncomingMessage, response: ServerResponse) {
+    const path = new URL(request.url ?? "/", "http://x").pathname;
+    if (request.headers.cookie) this.cookies.push(request.headers.cookie);
+    const session = /sms_session=(\w+)/.exec(request.headers.cookie ?? "")?.[1] ?? "";
+    const who = this.sessions.get(session);
+    const say = (html: string, status = 200) => {
+      response.writeHead(status, { "Content-Type": "text/html; charset=utf-8" }).end(html);
+    };
+    const go = (to: string, cookie?: string) => {
+      response.writeHead(303, { Location: to, ...(cookie ? { "Set-Cookie": cookie } : {}) }).end();
+    };
+    if (path === "/login" && request.method === "POST") {
+      this.checked++;
+      const sent = await formOf(request);
+      if (sent.get("password") !== "right") return say(form("Wrong user name or password."));
+      const id = Math.random().toString(36).slice(2);
+      this.sessions.set(id, sent.get("username") ?? "");
+      return go("/home", `sms_session=${id}; Path=/; HttpOnly`);
+    }
+    if (path === "/login") return say(form());
+    if (path === "/home") return who ? say(page(`Hello ${who}`, "")) : go("/login");
+    say(page("Welcome", `<a href="/login">Sign in</a>`), path === "/" ? 200 : 404);
   }
 }

@@ -1,12 +1,11 @@
-import { Group, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
-import { IconSearch, IconUsers } from "@tabler/icons-react";
+import { Group, SegmentedControl, Stack, Text } from "@mantine/core";
+import { IconUsers } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { type Column, DataTable } from "@/components/DataTable";
 import { EventName } from "@/components/EventParts";
 import { Empty } from "@/components/Feedback";
+import { FindInput } from "@/components/FindInput";
 import { AccountLink, AddressLink } from "@/components/Links";
 import { Page, Panel } from "@/components/Page";
 import { When } from "@/components/When";
@@ -60,17 +59,17 @@ export default function Accounts() {
     <Page title="Accounts" about="Find a person to see why they cannot sign in, and what to do about it.">
       <Stack gap="sm">
         <Group gap="xs">
-          <Find
+          <FindInput
             label="Account"
             placeholder="Beginning of the account"
-            width={260}
+            w={{ base: "100%", xs: 260 }}
             value={q}
             set={(v) => change({ q: v })}
           />
-          <Find
+          <FindInput
             label="Realm"
             placeholder="Realm"
-            width={130}
+            w={{ base: "100%", xs: 130 }}
             value={realm}
             set={(v) => change({ realm: v })}
           />
@@ -114,33 +113,5 @@ export default function Accounts() {
         </Panel>
       </Stack>
     </Page>
-  );
-}
-
-function Find(props: {
-  label: string;
-  placeholder: string;
-  width: number;
-  value: string;
-  set: (v: string | undefined) => void;
-}) {
-  const [typed, setTyped] = useState<string>();
-  const later = useDebouncedCallback((v: string) => {
-    props.set(v.trim() || undefined);
-    setTyped(undefined);
-  }, 350);
-  return (
-    <TextInput
-      size="xs"
-      w={{ base: "100%", xs: props.width }}
-      aria-label={props.label}
-      placeholder={props.placeholder}
-      leftSection={<IconSearch size={14} />}
-      value={typed ?? props.value}
-      onChange={(e) => {
-        setTyped(e.currentTarget.value);
-        later(e.currentTarget.value);
-      }}
-    />
   );
 }

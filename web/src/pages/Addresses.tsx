@@ -1,19 +1,17 @@
-import { Badge, Group, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
-import { IconFlag, IconNetwork, IconSearch } from "@tabler/icons-react";
+import { Badge, Group, SegmentedControl, Stack, Text } from "@mantine/core";
+import { IconFlag, IconNetwork } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { BlockState } from "@/components/BlockState";
 import { type Column, DataTable } from "@/components/DataTable";
 import { EventName } from "@/components/EventParts";
 import { Empty } from "@/components/Feedback";
+import { addressFault, FindInput } from "@/components/FindInput";
 import { AccountLink, AddressLink } from "@/components/Links";
 import { Page, Panel } from "@/components/Page";
 import { RowActions } from "@/components/RowActions";
 import { SeverityBadge } from "@/components/Severity";
 import { When } from "@/components/When";
-import { parseAddress } from "@/lib/address";
 import { addressOf } from "@/lib/ip";
 import { useParts } from "@/lib/list";
 import { useSearchState } from "@/lib/search";
@@ -54,7 +52,14 @@ export default function Addresses() {
               { value: "all", label: "All" },
             ]}
           />
-          <AddressSearch value={ip} set={(v) => change({ ip: v || undefined })} />
+          <FindInput
+            label="Address or prefix"
+            placeholder="Address or prefix, as 203.0.113.0/24"
+            value={ip}
+            set={(v) => change({ ip: v || undefined })}
+            check={addressFault}
+            w={{ base: "100%", xs: 260 }}
+          />
         </Group>
         <Panel pad={false}>
           <DataTable
@@ -81,32 +86,6 @@ export default function Addresses() {
         </Panel>
       </Stack>
     </Page>
-  );
-}
-
-function AddressSearch({ value, set }: { value: string; set: (v: string) => void }) {
-  const [typed, setTyped] = useState<string>();
-  const bad = typed !== undefined && typed.trim() !== "" && !parseAddress(typed);
-  const later = useDebouncedCallback((v: string) => {
-    const t = v.trim();
-    if (t !== "" && !parseAddress(t)) return;
-    set(t);
-    setTyped(undefined);
-  }, 400);
-  return (
-    <TextInput
-      size="xs"
-      w={{ base: "100%", xs: 260 }}
-      aria-label="Address or prefix"
-      placeholder="Address or prefix, as 203.0.113.0/24"
-      leftSection={<IconSearch size={14} />}
-      value={typed ?? value}
-      error={bad ? "No address and no prefix yet" : undefined}
-      onChange={(e) => {
-        setTyped(e.currentTarget.value);
-        later(e.currentTarget.value);
-      }}
-    />
   );
 }
 

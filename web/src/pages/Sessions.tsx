@@ -1,13 +1,11 @@
-import { Button, Group, SegmentedControl, Stack, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
-import { IconDevices, IconLogout, IconSearch } from "@tabler/icons-react";
-import { useState } from "react";
+import { Button, Group, SegmentedControl, Stack } from "@mantine/core";
+import { IconDevices, IconLogout } from "@tabler/icons-react";
 import { api, data, type Schemas } from "@/api/client";
 import { openEndSessions } from "@/components/EndSessions";
 import { Empty } from "@/components/Feedback";
+import { addressFault, FindInput } from "@/components/FindInput";
 import { Page, Panel } from "@/components/Page";
 import { SessionTable } from "@/components/SessionTable";
-import { parseAddress } from "@/lib/address";
 import { useParts } from "@/lib/list";
 import { useMe } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
@@ -78,12 +76,12 @@ export default function Sessions() {
               { value: "all", label: "All" },
             ]}
           />
-          <Find label="Account" value={account} set={(v) => change({ account: v })} />
-          <Find
+          <FindInput label="Account" value={account} set={(v) => change({ account: v })} />
+          <FindInput
             label="Address or prefix"
             value={ip}
             set={(v) => change({ ip: v })}
-            check={(v) => (parseAddress(v) ? undefined : "No address and no prefix yet")}
+            check={addressFault}
           />
         </Group>
         <Panel pad={false}>
@@ -104,36 +102,5 @@ export default function Sessions() {
         </Panel>
       </Stack>
     </Page>
-  );
-}
-
-function Find(props: {
-  label: string;
-  value: string;
-  set: (v: string | undefined) => void;
-  check?: (v: string) => string | undefined;
-}) {
-  const [typed, setTyped] = useState<string>();
-  const fault = typed?.trim() ? props.check?.(typed.trim()) : undefined;
-  const later = useDebouncedCallback((v: string) => {
-    const t = v.trim();
-    if (t && props.check?.(t)) return;
-    props.set(t || undefined);
-    setTyped(undefined);
-  }, 400);
-  return (
-    <TextInput
-      size="xs"
-      w={{ base: "100%", xs: 210 }}
-      aria-label={props.label}
-      placeholder={props.label}
-      leftSection={<IconSearch size={14} />}
-      value={typed ?? props.value}
-      error={fault}
-      onChange={(e) => {
-        setTyped(e.currentTarget.value);
-        later(e.currentTarget.value);
-      }}
-    />
   );
 }

@@ -11,9 +11,10 @@ import {
   TextInput,
 } from "@mantine/core";
 import { DateTimePicker } from "@mantine/dates";
-import { IconPlus, IconTrash } from "@tabler/icons-react";
+import { IconTrash } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { AddButton } from "@/components/AddButton";
 import { Panel } from "@/components/Page";
 import { dayjs, timeZone } from "@/lib/time";
 import { useEdit } from "./context";
@@ -193,10 +194,7 @@ function Blocked() {
         ))}
         <Group gap="xs">
           {!readOnly && (
-            <Button
-              size="xs"
-              variant="default"
-              leftSection={<IconPlus size={14} />}
+            <AddButton
               onClick={() => {
                 setShown(Math.max(draft.blocked.length + 1, shown));
                 update((d) => ({
@@ -206,7 +204,7 @@ function Blocked() {
               }}
             >
               Add an address
-            </Button>
+            </AddButton>
           )}
           {draft.blocked.length > shown && (
             <Button size="xs" variant="subtle" onClick={() => setShown((n) => n + 200)}>

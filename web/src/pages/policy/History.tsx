@@ -1,15 +1,6 @@
-import {
-  ActionIcon,
-  Box,
-  Button,
-  Group,
-  NativeSelect,
-  NumberInput,
-  Stack,
-  Switch,
-  Text,
-} from "@mantine/core";
-import { IconPlus, IconTrash } from "@tabler/icons-react";
+import { ActionIcon, Box, Group, NativeSelect, NumberInput, Stack, Switch, Text } from "@mantine/core";
+import { IconTrash } from "@tabler/icons-react";
+import { AddButton } from "@/components/AddButton";
 import { DurationInput } from "@/components/DurationInput";
 import { Panel } from "@/components/Page";
 import { ActionPicker } from "./ActionPicker";
@@ -122,11 +113,7 @@ export function History() {
           )}
         </Stack>
         {!readOnly && (
-          <Button
-            size="xs"
-            variant="default"
-            leftSection={<IconPlus size={14} />}
-            style={{ alignSelf: "flex-start" }}
+          <AddButton
             onClick={() =>
               set({
                 criteria: [
@@ -137,7 +124,7 @@ export function History() {
             }
           >
             Add a condition
-          </Button>
+          </AddButton>
         )}
       </Stack>
     </Panel>

@@ -1,5 +1,6 @@
-import { ActionIcon, Box, Button, Group, NumberInput, Stack, Switch, Text, TextInput } from "@mantine/core";
-import { IconPlus, IconTrash } from "@tabler/icons-react";
+import { ActionIcon, Box, Group, NumberInput, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { IconTrash } from "@tabler/icons-react";
+import { AddButton } from "@/components/AddButton";
 import { DurationInput } from "@/components/DurationInput";
 import { Panel } from "@/components/Page";
 import { ActionPicker } from "./ActionPicker";
@@ -24,11 +25,12 @@ export function ProviderForm(props: {
         {props.named && (
           <TextInput
             label="Name"
+            description="As pages and reports call it."
             value={p.name}
             onChange={(e) => set({ name: e.currentTarget.value })}
             error={fault("name")}
             disabled={readOnly}
-            w={180}
+            w={220}
           />
         )}
         <TextInput
@@ -54,7 +56,7 @@ export function ProviderForm(props: {
         />
       </Group>
       <Stack gap="xs">
-        <Text size="sm" fw={500}>
+        <Text size="sm" fw={600}>
           Levels
         </Text>
         <Text size="xs" c="dimmed" maw={640}>
@@ -69,7 +71,7 @@ export function ProviderForm(props: {
         {p.levels.map((l, i) => (
           <Group key={l.uid} gap="sm" align="flex-start">
             <NumberInput
-              label={i === 0 ? "On at least this many lists" : undefined}
+              label={i === 0 ? "At least (lists)" : undefined}
               aria-label={`Level ${i + 1}: on at least this many lists`}
               value={l.at_least ?? ""}
               onChange={(n) => setLevel(l.uid, { at_least: typeof n === "number" ? n : undefined })}
@@ -101,11 +103,7 @@ export function ProviderForm(props: {
           </Group>
         ))}
         {!readOnly && (
-          <Button
-            size="xs"
-            variant="default"
-            leftSection={<IconPlus size={14} />}
-            style={{ alignSelf: "flex-start" }}
+          <AddButton
             onClick={() =>
               set({
                 levels: [
@@ -116,7 +114,7 @@ export function ProviderForm(props: {
             }
           >
             Add a level
-          </Button>
+          </AddButton>
         )}
       </Stack>
     </Stack>
@@ -191,14 +189,9 @@ export function ProvidersTab() {
       ))}
       {!readOnly && (
         <Box>
-          <Button
-            size="xs"
-            variant="default"
-            leftSection={<IconPlus size={14} />}
-            onClick={() => set((list) => [...list, newProvider(list)])}
-          >
+          <AddButton onClick={() => set((list) => [...list, newProvider(list)])}>
             {draft.providers.length === 0 ? "Add IPsum" : "Add a provider"}
-          </Button>
+          </AddButton>
         </Box>
       )}
     </Stack>
