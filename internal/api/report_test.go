@@ -239,7 +239,7 @@ func reportCSVFile(t *testing.T, text string) {
 
 var (
 	anyTag  = regexp.MustCompile(`<(/?)([^\s/>]*)([^>]*)>`)
-	plainOf = regexp.MustCompile(`^( (lang|charset|name|content|scope|class|id|colspan|viewBox|role|aria-label|x|y|width|height|text-anchor)="[^"<>]*")*/?$`)
+	plainOf = regexp.MustCompile(`^( (lang|charset|name|content|scope|class|id|colspan|viewBox|role|aria-label|x|y|width|height|text-anchor|data-column)="[^"<>]*")*/?$`)
 )
 
 // reportPage looks at everything that a browser could take for markup.

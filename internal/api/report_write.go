@@ -14,6 +14,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -286,6 +287,11 @@ table{border-collapse:collapse;width:100%;font-size:.8rem}thead{display:table-he
 th,td{text-align:left;vertical-align:top;padding:.25rem .5rem;border-bottom:1px solid #d5d9de;overflow-wrap:anywhere}
 th{border-bottom:2px solid #8a929b;overflow-wrap:normal}td.n{text-align:right;font-variant-numeric:tabular-nums}td.t{white-space:nowrap}
 td.x{white-space:pre-wrap;font-family:ui-monospace,monospace;font-size:.72rem}
+table.many thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+table.many tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.25rem 1rem;padding:.6rem 0;border-bottom:1px solid #d5d9de}
+table.many td{border:0;padding:0;text-align:left;white-space:normal}table.many td::before{content:attr(data-column);display:block;font:.72rem system-ui,sans-serif;color:#4a5058}
+table.many td.x{grid-column:1/-1;white-space:pre-wrap}table.many tbody,table.many{display:block}
+@media screen and (max-width:48rem){body{padding:0 1rem}section{overflow-x:auto}}
 svg{width:100%;height:auto;margin:.5rem 0}.info{fill:#1c7ed6}.warning{fill:#f2c037}.high{fill:#e8590c}.critical{fill:#c92a2a}.axis{fill:#4a5058;font-size:11px}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.75rem;background:#f3f5f7;padding:.75rem}
 @page{margin:15mm}@media print{body{margin:0;max-width:none;padding:0;font-size:11px}}
@@ -334,37 +340,59 @@ func (p *pageReport) begin(s *section) error {
 		p.printf("<p>%s</p>\n", visible(s.note))
 	}
 	p.draw()
-	p.printf("<table><thead><tr>")
+	// A row of many columns is a card, each cell under its name: as a table it
+	// would be wider than every screen and every sheet.
+	if p.many() {
+		p.printf("<table class=\"many\"><thead><tr>")
+	} else {
+		p.printf("<table><thead><tr>")
+	}
 	for _, c := range s.columns {
-		p.printf("<th scope=\"col\">%s</th>", visible(strings.ToUpper(c[:1])+c[1:]))
+		p.printf("<th scope=\"col\">%s</th>", visible(columnTitle(c)))
 	}
 	p.printf("</tr></thead><tbody>\n")
 	return p.err
 }
 
+func columnTitle(c string) string { return strings.ToUpper(c[:1]) + c[1:] }
+
+// many says whether the rows of the section are cards.
+func (p *pageReport) many() bool { return len(p.s.columns) > 8 }
+
 func (p *pageReport) row(cells ...any) error {
 	p.rows++
 	p.printf("<tr>")
-	for _, v := range cells {
+	for i, v := range cells {
+		class, text := "", ""
 		switch v := v.(type) {
 		case int64:
-			p.printf("<td class=\"n\">%d</td>", v)
+			class, text = "n", strconv.FormatInt(v, 10)
 		case time.Time:
-			p.printf("<td class=\"t\">%s</td>", p.local(v))
+			class, text = "t", p.local(v)
 		case *time.Time:
-			if v == nil {
-				p.printf("<td></td>")
-			} else {
-				p.printf("<td class=\"t\">%s</td>", p.local(*v))
+			if v != nil {
+				class, text = "t", p.local(*v)
 			}
 		default:
-			text := plainCell(v)
-			class := ""
+			text = plainCell(v)
 			if strings.ContainsAny(text, "\n{") {
-				class = " class=\"x\""
+				class = "x"
 			}
-			p.printf("<td%s><bdi>%s</bdi></td>", class, visible(text))
+			if text != "" {
+				text = "<bdi>" + visible(text) + "</bdi>"
+			}
 		}
+		if p.many() && text == "" {
+			continue // a card tells what there is
+		}
+		p.printf("<td")
+		if class != "" {
+			p.printf(" class=\"%s\"", class)
+		}
+		if p.many() {
+			p.printf(" data-column=\"%s\"", visible(columnTitle(p.s.columns[i])))
+		}
+		p.printf(">%s</td>", text)
 	}
 	p.printf("</tr>\n")
 	return p.err
