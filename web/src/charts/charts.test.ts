@@ -155,6 +155,7 @@ describe("a trend", () => {
     expect(bucketName(days, 0, "day")).toBe("Sun 25 Oct 2026");
     expect(bucketName([bucket("2026-11-22T13:00:00Z")], 0, "hour")).toBe("Sun 22 Nov 2026, 14:00–15:00");
     expect(summary(days, "day")).toBe("6 events, 1 critical; most on Sun 25 Oct 2026 (4).");
+    expect(summary(days, "day", ["info"])).toMatch(/^\d events; most on/);
     expect(summary([], "day")).toBe("No events in this time.");
     expect(toCSV(days).split("\r\n")).toEqual([
       "time,info,warning,high,critical",

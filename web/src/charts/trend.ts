@@ -1,4 +1,4 @@
-import { type Severity, severities } from "@/lib/severity";
+import { type Severity, severities, severityLook } from "@/lib/severity";
 import { dayjs, startOfDay, timeZone } from "@/lib/time";
 import { labelled } from "./scale";
 
@@ -52,17 +52,34 @@ export function tickName(buckets: Bucket[], i: number, size: BucketSize): string
   return begin.format(size === "day" || midnight(buckets, i) ? "D MMM" : "HH:mm");
 }
 
-/** One sentence that says what a chart shows. */
-export function summary(buckets: Bucket[], size: BucketSize): string {
-  const all = buckets.reduce((sum, b) => sum + total(b), 0);
+/** One sentence that says what a chart of these severities shows. */
+export function summary(buckets: Bucket[], size: BucketSize, of: readonly Severity[] = severities): string {
+  const all = buckets.reduce((sum, b) => sum + total(b, of), 0);
   if (all === 0) return "No events in this time.";
   const critical = buckets.reduce((sum, b) => sum + b.critical, 0);
   let peak = 0;
   for (let i = 1; i < buckets.length; i++) {
-    if (total(buckets[i] as Bucket) > total(buckets[peak] as Bucket)) peak = i;
+    if (total(buckets[i] as Bucket, of) > total(buckets[peak] as Bucket, of)) peak = i;
   }
   const n = (x: number) => x.toLocaleString("en");
-  return `${n(all)} event${all === 1 ? "" : "s"}, ${n(critical)} critical; most on ${bucketName(buckets, peak, size)} (${n(total(buckets[peak] as Bucket))}).`;
+  const events = `${n(all)} event${all === 1 ? "" : "s"}`;
+  const worst = of.includes("critical") && of.length > 1 ? `, ${n(critical)} critical` : "";
+  return `${events}${worst}; most on ${bucketName(buckets, peak, size)} (${n(total(buckets[peak] as Bucket, of))}).`;
+}
+
+/** The same figures as a table, the latest first. */
+export function trendTable(buckets: Bucket[], size: BucketSize, zone: string) {
+  return {
+    head: [`Time (${zone})`, ...severities.map((s) => severityLook[s].label), "Total"],
+    rows: buckets
+      .map((b, i) => [
+        `${bucketName(buckets, i, size)}${partial(buckets, i, size) ? " (so far)" : ""}`,
+        ...severities.map((s) => b[s]),
+        total(b),
+      ])
+      .reverse(),
+    csv: toCSV(buckets),
+  };
 }
 
 /** The series as a text with commas, for a spreadsheet. */

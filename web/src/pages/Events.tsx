@@ -11,7 +11,7 @@ import { api, data, type Schemas } from "@/api/client";
 import { ChartFrame } from "@/charts/ChartFrame";
 import { shown } from "@/charts/legend";
 import { TrendChart } from "@/charts/TrendChart";
-import { type BucketSize, bucketName, summary as inWords, partial, toCSV, total } from "@/charts/trend";
+import { type BucketSize, summary as inWords, trendTable } from "@/charts/trend";
 import { DataTable } from "@/components/DataTable";
 import { EventDrawer } from "@/components/EventDrawer";
 import type { Event } from "@/components/EventParts";
@@ -23,7 +23,7 @@ import { Page, Panel } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { ViewsMenu } from "@/components/ViewsMenu";
 import { useFilters, useSearchState } from "@/lib/search";
-import { severities, severityLook } from "@/lib/severity";
+import { severities } from "@/lib/severity";
 import { exact, timeZone } from "@/lib/time";
 import { useNewEvents } from "@/shell/live";
 import { FilterBar } from "./events/FilterBar";
@@ -105,18 +105,8 @@ export default function Events() {
         ) : (
           <ChartFrame
             height={140}
-            summary={inWords(buckets, size)}
-            table={{
-              head: [`Time (${tz})`, ...severities.map((s) => severityLook[s].label), "Total"],
-              rows: buckets
-                .map((b, i) => [
-                  `${bucketName(buckets, i, size)}${partial(buckets, i, size) ? " (so far)" : ""}`,
-                  ...severities.map((s) => b[s]),
-                  total(b),
-                ])
-                .reverse(),
-              csv: toCSV(buckets),
-            }}
+            summary={inWords(buckets, size, series)}
+            table={trendTable(buckets, size, tz)}
           >
             <TrendChart
               buckets={buckets}
@@ -155,6 +145,7 @@ export default function Events() {
           loadingMore={list.isFetchingNextPage}
           minWidth={narrow ? 300 : 940}
           fixed
+          bare={narrow}
           empty={
             <Empty icon={<IconActivity size={20} />} title="No events match">
               {Object.keys(filters).length > 0 ? (

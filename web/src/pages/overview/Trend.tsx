@@ -4,7 +4,7 @@ import { ChartFrame } from "@/charts/ChartFrame";
 import { LegendEntry } from "@/charts/Legend";
 import { shown } from "@/charts/legend";
 import { TrendChart } from "@/charts/TrendChart";
-import { type Bucket, type BucketSize, bucketName, partial, summary, toCSV, total } from "@/charts/trend";
+import { type Bucket, type BucketSize, summary, trendTable } from "@/charts/trend";
 import { Panel } from "@/components/Page";
 import { SeverityMark } from "@/components/Severity";
 import type { Filters } from "@/lib/filters";
@@ -45,22 +45,12 @@ export function Trend(props: {
       ) : (
         <ChartFrame
           height={350}
-          summary={[summary(buckets, size), props.note].filter(Boolean).join(" ")}
-          table={{
-            head: [`Time (${timeZone()})`, ...severities.map((s) => severityLook[s].label), "Total"],
-            rows: buckets
-              .map((b, i) => [
-                `${bucketName(buckets, i, size)}${partial(buckets, i, size) ? " (so far)" : ""}`,
-                ...severities.map((s) => b[s]),
-                total(b),
-              ])
-              .reverse(),
-            csv: toCSV(buckets),
-          }}
+          summary={[summary(buckets, size, series), props.note].filter(Boolean).join(" ")}
+          table={trendTable(buckets, size, timeZone())}
           legend={
-            <Group gap={4} mt="xs" role="group" aria-label="Severities: press to hide or show">
+            <Group gap="xs" mt="xs" role="group" aria-label="Severities: press to hide or show">
               {[...severities].reverse().map((s) => (
-                <Box key={s} miw={132}>
+                <Box key={s}>
                   <LegendEntry
                     field="severity"
                     value={s}
