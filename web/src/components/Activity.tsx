@@ -4,14 +4,21 @@ import type { ReactNode } from "react";
 import type { Schemas } from "@/api/client";
 import { Strip } from "@/charts/Strip";
 import type { useActivity } from "@/lib/profile";
+import { severities, severityLook } from "@/lib/severity";
 import { tally } from "@/lib/tally";
-import { EventName } from "./EventParts";
+import { EventName, reasonWords } from "./EventParts";
 import { Empty, Loading, ProblemAlert } from "./Feedback";
 import { AccountLink, AddressLink } from "./Links";
 import { SeverityBadge, SeverityMark } from "./Severity";
 import { When } from "./When";
 
 type Event = Schemas["EventView"];
+
+const answered: Record<string, string> = {
+  block: "refused",
+  challenge: "CAPTCHA asked for",
+  mfa: "second factor asked for",
+};
 
 /** When it happened, as a strip of columns. */
 export function Timeline({ activity }: { activity: ReturnType<typeof useActivity> }) {
@@ -24,11 +31,11 @@ export function Timeline({ activity }: { activity: ReturnType<typeof useActivity
     <Stack gap="xs">
       <Strip buckets={buckets} hourly={activity.hourly} label="Events over time" />
       <Group gap="md">
-        {(["info", "warning", "high", "critical"] as const).map((s) => (
+        {[...severities].reverse().map((s) => (
           <Group key={s} gap={5}>
             <SeverityMark severity={s} size={9} />
             <Text size="xs" c="dimmed">
-              {s} {buckets.reduce((n, b) => n + b[s], 0).toLocaleString("en")}
+              {severityLook[s].label} {buckets.reduce((n, b) => n + b[s], 0).toLocaleString("en")}
             </Text>
           </Group>
         ))}
@@ -130,9 +137,9 @@ export function LatestEvents(props: {
               ) : null}
               <Text size="xs" c="dimmed" className="breakable">
                 {[
-                  e.reason,
-                  e.action !== "allow" && `answered ${e.action}${e.rule ? ` (${e.rule})` : ""}`,
-                  e.path && `${e.method ?? ""} ${e.path}`.trim(),
+                  e.reason && reasonWords(e.reason),
+                  e.action !== "allow" && `${answered[e.action] ?? e.action}${e.rule ? ` by ${e.rule}` : ""}`,
+                  [e.method, e.path].filter(Boolean).join(" "),
                 ]
                   .filter(Boolean)
                   .join(" · ")}

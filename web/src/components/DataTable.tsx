@@ -43,6 +43,8 @@ export function DataTable<T>(props: {
   minWidth?: number;
   /** The widths of the columns hold; what does not fit is cut or wraps. */
   fixed?: boolean;
+  /** The titles of the columns are for screen readers only. */
+  bare?: boolean;
 }) {
   const { rows, columns, selected, onSelect } = props;
   if (props.error && !rows) {
@@ -70,7 +72,14 @@ export function DataTable<T>(props: {
           layout={props.fixed ? "fixed" : undefined}
           className={props.fixed ? undefined : "stacks"}
         >
-          <Table.Thead role="rowgroup">
+          {props.bare && (
+            <colgroup>
+              {columns.map((c) => (
+                <col key={c.key} style={{ width: c.width }} />
+              ))}
+            </colgroup>
+          )}
+          <Table.Thead role="rowgroup" className={props.bare ? "visually-hidden" : undefined}>
             <Table.Tr role="row">
               {selected && (
                 <Table.Th role="columnheader" w={40} data-part="select">

@@ -19,6 +19,7 @@ import { IconChevronDown, IconChevronUp } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
+import { reasonOf } from "@/lib/report";
 import { exact, relative, timeZone } from "@/lib/time";
 import { BlockButton } from "./BlockDialog";
 import { DecisionWord, type Event, EventName, reasonWords } from "./EventParts";
@@ -330,7 +331,7 @@ function Explained({ event }: { event: Event }) {
             The block behind it
           </Text>
           <Text size="sm" className="breakable">
-            {block.reason || "No reason was given"}, {block.state}, since{" "}
+            {reasonOf(block) || "No reason was given"}, {block.state}, since{" "}
             {block.blocked_at && exact(block.blocked_at)}.{" "}
             <FilterLink to="/blocks" search={{ block: block.id }} size="sm" underline="always">
               Show the block

@@ -56,7 +56,7 @@ export function SessionTable(props: {
       title: "With",
       cell: (s) => (
         <Text size="sm" className="breakable">
-          {s.agent || "–"}
+          {s.agent?.replace("/", " on ") || "–"}
         </Text>
       ),
     },

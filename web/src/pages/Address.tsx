@@ -68,15 +68,15 @@ export default function Address() {
   return (
     <Page
       title={p.ip}
+      beside={<Copy value={p.ip} label="Copy the address" />}
       about={
-        <Group gap={6} component="span">
-          <Copy value={p.ip} label="Copy the address" />
-          {!p.known ? (
-            "Nothing was ever seen of it."
+        <Group gap={8} component="span">
+          {p.known ? (
+            <span>
+              Seen first <When at={p.first_seen} inline />, last <When at={p.last_seen} inline />
+            </span>
           ) : (
-            <>
-              Seen first <When at={p.first_seen} />, last <When at={p.last_seen} />
-            </>
+            "Nothing was ever seen of it."
           )}
           {p.fraudulent && (
             <Badge color="red" variant="light" leftSection={<IconFlag size={12} />} tt="none">

@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { api, data } from "@/api/client";
 import { BlockState, Reviewed } from "@/components/BlockState";
+import { EventName, reasonWords } from "@/components/EventParts";
 import { Facts } from "@/components/Facts";
 import { Loading, ProblemAlert } from "@/components/Feedback";
 import { AccountLink, AddressLink, CopyableText } from "@/components/Links";
@@ -144,7 +145,7 @@ export function BlockDetail({ block: b, bare = false }: { block: Block; bare?: b
       {evidence.length > 0 && (
         <Section title="Evidence">
           <Table.ScrollContainer minWidth={420}>
-            <Table verticalSpacing={4} fz="xs" aria-label="Events that led to it">
+            <Table verticalSpacing={4} fz="xs" className="plain" aria-label="Events that led to it">
               <Table.Thead>
                 <Table.Tr>
                   <Table.Th>Time</Table.Th>
@@ -161,11 +162,11 @@ export function BlockDetail({ block: b, bare = false }: { block: Block; bare?: b
                     </Table.Td>
                     <Table.Td className="breakable">
                       <Anchor component={Link} to="/events" search={{ event: e.id } as never} fz="xs">
-                        {e.name}
+                        <EventName name={e.name} />
                       </Anchor>
                     </Table.Td>
                     <Table.Td className="breakable">{e.account ?? "–"}</Table.Td>
-                    <Table.Td className="breakable">{e.reason ?? "–"}</Table.Td>
+                    <Table.Td className="breakable">{e.reason ? reasonWords(e.reason) : "–"}</Table.Td>
                   </Table.Tr>
                 ))}
               </Table.Tbody>

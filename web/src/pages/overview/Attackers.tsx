@@ -2,6 +2,7 @@ import { Badge, Box, Group, Stack, Text, Tooltip, useMatches } from "@mantine/co
 import type { Schemas } from "@/api/client";
 import { BlockButton } from "@/components/BlockDialog";
 import { type Column, DataTable } from "@/components/DataTable";
+import { EventName } from "@/components/EventParts";
 import { Empty } from "@/components/Feedback";
 import { FilterLink } from "@/components/FilterLink";
 import { AddressLink } from "@/components/Links";
@@ -31,8 +32,8 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
                 </Text>
               ))}
             >
-              <Text size="xs" c="dimmed" tabIndex={0} className="one-line" maw="100%">
-                {types[0]?.[0] ?? "–"}
+              <Text component="div" size="xs" c="dimmed" tabIndex={0} maw="100%">
+                <EventName name={types[0]?.[0]} dim />
                 {types.length > 1 && ` +${types.length - 1}`}
               </Text>
             </Tooltip>
@@ -43,7 +44,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
     {
       key: "count",
       title: "Events",
-      width: narrow ? 84 : 132,
+      width: narrow ? 76 : 132,
       cell: (a) => (
         <Stack gap={4}>
           <FilterLink
@@ -76,7 +77,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
     {
       key: "act",
       title: <span className="visually-hidden">Actions</span>,
-      width: 112,
+      width: 108,
       cell: (a) => (
         <Group justify="flex-end">
           {a.block_id ? (
@@ -114,7 +115,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
         id={(a) => a.ip}
         error={props.error}
         retry={props.retry}
-        minWidth={330}
+        minWidth={300}
         fixed
         empty={
           <Empty title="Nobody attacked in this time">

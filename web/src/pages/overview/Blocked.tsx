@@ -8,52 +8,63 @@ import { Panel } from "@/components/Page";
 import { UnblockButton } from "@/components/UnblockDialog";
 import { When } from "@/components/When";
 import type { Block } from "@/lib/blocks";
+import { reasonOf } from "@/lib/report";
 import { relative } from "@/lib/time";
 
-const columns = (narrow: boolean): Column<Block>[] => [
+const Who = ({ block: b }: { block: Block }) => (
+  <Stack gap={0}>
+    {b.ip && <AddressLink ip={b.ip.replace(/\/64$/, "")} />}
+    {b.account && <AccountLink account={b.account} realm={b.realm} />}
+  </Stack>
+);
+
+const Why = ({ block: b }: { block: Block }) => (
+  <Stack gap={1} miw={0}>
+    <Text size="sm" lineClamp={2} className="breakable" title={b.reason}>
+      {reasonOf(b) || "–"}
+    </Text>
+    <Text component="div" size="xs" c="dimmed">
+      <When at={b.blocked_at} inline /> · {b.until ? `ends ${relative(b.until)}` : "until lifted"} ·{" "}
+      {b.hits.toLocaleString("en")} refused
+    </Text>
+  </Stack>
+);
+
+const act: Column<Block> = {
+  key: "act",
+  title: <span className="visually-hidden">Actions</span>,
+  width: 124,
+  cell: (b) => (
+    <Group justify="flex-end">
+      <UnblockButton block={b} />
+    </Group>
+  ),
+};
+
+const wide: Column<Block>[] = [
+  { key: "subject", title: "Who", width: 176, cell: (b) => <Who block={b} /> },
+  { key: "why", title: "Why and since when", cell: (b) => <Why block={b} /> },
+  act,
+];
+
+// On a phone who and why are one cell.
+const narrow: Column<Block>[] = [
   {
-    key: "subject",
-    title: "Who",
-    width: narrow ? 116 : 176,
+    key: "block",
+    title: "Who and why",
     cell: (b) => (
-      <Stack gap={0}>
-        {b.ip && <AddressLink ip={b.ip.replace(/\/64$/, "")} />}
-        {b.account && <AccountLink account={b.account} realm={b.realm} />}
+      <Stack gap={2}>
+        <Who block={b} />
+        <Why block={b} />
       </Stack>
     ),
   },
-  {
-    key: "why",
-    title: "Why and since when",
-    cell: (b) => (
-      <Stack gap={1} miw={0}>
-        <Text size="sm" className="one-line" title={b.reason}>
-          {b.reason || b.rule || "–"}
-        </Text>
-        <Group gap={6} wrap="nowrap" c="dimmed" fz="xs">
-          <When at={b.blocked_at} dim />
-          <Text size="xs" className="one-line">
-            · {b.until ? `ends ${relative(b.until)}` : "until lifted"} · {b.hits.toLocaleString("en")} refused
-          </Text>
-        </Group>
-      </Stack>
-    ),
-  },
-  {
-    key: "act",
-    title: <span className="visually-hidden">Actions</span>,
-    width: 124,
-    cell: (b) => (
-      <Group justify="flex-end">
-        <UnblockButton block={b} />
-      </Group>
-    ),
-  },
+  { ...act, width: 108 },
 ];
 
 /** The blocks in force, newest first: when, why, and the way out. */
 export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => void }) {
-  const narrow = useMatches({ base: true, sm: false });
+  const columns = useMatches({ base: narrow, sm: wide });
   return (
     <Panel
       title="Blocked addresses"
@@ -66,13 +77,14 @@ export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => vo
     >
       <DataTable
         label="Blocked addresses"
-        columns={columns(narrow)}
+        columns={columns}
         rows={props.rows}
         id={(b) => b.id}
         error={props.error}
         retry={props.retry}
-        minWidth={340}
+        minWidth={300}
         fixed
+        bare={columns === narrow}
         empty={
           <Empty icon={<IconBan size={20} />} title="Nobody is blocked">
             Addresses that cross a threshold, and those blocked by hand, are listed here.

@@ -127,7 +127,7 @@ export function Recent(props: {
   onView: (event: Event) => void;
   search: Record<string, string | string[] | undefined>;
 }) {
-  const minWidth = useMatches({ base: 300, sm: 940 });
+  const narrow = useMatches({ base: true, sm: false });
   return (
     <Panel
       title="Recent events"
@@ -149,8 +149,9 @@ export function Recent(props: {
         error={props.error}
         retry={props.retry}
         onOpen={props.onView}
-        minWidth={minWidth}
+        minWidth={narrow ? 300 : 940}
         fixed
+        bare={narrow}
       />
     </Panel>
   );
