@@ -65,7 +65,13 @@ export const theme = createTheme({
       },
       styles: {
         ...raised,
-        title: { fontWeight: 650, fontSize: "var(--mantine-font-size-lg)", lineHeight: 1.3 },
+        title: {
+          fontWeight: 650,
+          fontSize: "var(--mantine-font-size-lg)",
+          lineHeight: 1.3,
+          minWidth: 0,
+          overflowWrap: "anywhere",
+        },
       },
     }),
     Tooltip: Tooltip.extend({
@@ -77,7 +83,9 @@ export const theme = createTheme({
       },
     }),
     InputDescription: InputDescription.extend({ styles: { description: { lineHeight: 1.4 } } }),
-    Table: Table.extend({ defaultProps: { verticalSpacing: "xs", highlightOnHover: true } }),
+    Table: Table.extend({
+      defaultProps: { verticalSpacing: "xs", highlightOnHover: true, highlightOnHoverColor: "var(--tint)" },
+    }),
   },
 });
 

@@ -37,7 +37,7 @@ const durations: [number, string][] = [
 export function openBlockDialog(options: { ip?: string; reason?: string; duration?: number } = {}) {
   const id = modals.open({
     title: options.ip ? `Block ${options.ip}` : "Block an address",
-    size: 480,
+    size: 530,
     children: <BlockForm {...options} close={() => modals.close(id)} />,
   });
 }

@@ -3,7 +3,14 @@ import { type ReactNode, useEffect } from "react";
 import { Loading, ProblemAlert } from "./Feedback";
 
 /** A page: its title (also the document's), what it is for, and what can be done on it. */
-export function Page(props: { title: string; about?: ReactNode; actions?: ReactNode; children: ReactNode }) {
+export function Page(props: {
+  title: string;
+  /** Stands beside the title, such as a button that copies it. */
+  beside?: ReactNode;
+  about?: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+}) {
   useEffect(() => {
     document.title = `${props.title} · Warder`;
   }, [props.title]);
@@ -11,11 +18,14 @@ export function Page(props: { title: string; about?: ReactNode; actions?: ReactN
     <Stack gap="lg">
       <Group justify="space-between" align="flex-end" gap="sm">
         <Box>
-          <Title order={1} fz={{ base: 22, sm: 26 }}>
-            {props.title}
-          </Title>
+          <Group gap={6} wrap="nowrap">
+            <Title order={1} fz={{ base: 22, sm: 26 }} className="breakable">
+              {props.title}
+            </Title>
+            {props.beside}
+          </Group>
           {props.about && (
-            <Text component="div" c="dimmed" size="sm" maw={720}>
+            <Text component="div" c="dimmed" size="sm" maw={1000}>
               {props.about}
             </Text>
           )}

@@ -69,6 +69,7 @@ export function RowActions({ ip, block, compact = true }: { ip: string; block?: 
               <Menu.Item
                 leftSection={<IconBan size={16} />}
                 color="red"
+                c="var(--mantine-color-error)"
                 onClick={() => openBlockDialog({ ip })}
               >
                 Block…

@@ -30,7 +30,7 @@ export function Snippets({ url, token }: { url: string; token: string }) {
         {about[recipe]}
       </Text>
       <Tabs defaultValue="curl" keepMounted={false} variant="outline">
-        <Tabs.List mb="xs">
+        <Tabs.List mb="xs" className="tabs-scroll">
           {list.map((s) => (
             <Tabs.Tab key={s.language} value={s.language}>
               {s.label}

@@ -16,6 +16,7 @@ import { IconApps, IconKey, IconPlus } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
+import { Ask } from "@/components/Ask";
 import { CodeBlock } from "@/components/CodeBlock";
 import { DataTable } from "@/components/DataTable";
 import { Empty, notifyDone, notifyProblem, ProblemAlert } from "@/components/Feedback";
@@ -37,6 +38,9 @@ const scopes = [
   { value: "admin", label: "Everything", about: "Policy, keys and settings too. Not for applications." },
 ];
 const scopeWords = Object.fromEntries(scopes.map((s) => [s.value, s.label]));
+
+/** "Report events, ask for decisions": a capital at the beginning only. */
+const inARow = ([first = "", ...more]: string[]) => [first, ...more.map((m) => m.toLowerCase())].join(", ");
 
 /** The applications that talk to Warder, each with a key of its own. */
 export default function Applications() {
@@ -131,7 +135,7 @@ export default function Applications() {
               title: "May",
               cell: (k) => (
                 <Text size="sm">
-                  {k.scopes.map((s) => scopeWords[s] ?? s).join(", ")}
+                  {inARow(k.scopes.map((s) => scopeWords[s] ?? s))}
                   {k.can.length > 0 && (
                     <Text span size="xs" c="dimmed">
                       {" "}
@@ -169,7 +173,7 @@ export default function Applications() {
                 can("admin") &&
                 !k.revoked_at && (
                   <Button
-                    size="compact-xs"
+                    size="compact-sm"
                     variant="default"
                     onClick={() => revoke(k)}
                     aria-label={`Revoke the key ${k.name}`}
@@ -240,81 +244,62 @@ function NewKeyDialog(props: {
   const taken = make.error && !shown;
   return (
     <Modal opened={props.opened} onClose={props.onClose} title="Add an application" size="lg">
-      <form
-        onSubmit={(e) => {
-          e.preventDefault();
-          make.mutate();
-        }}
+      <Ask
+        deed={make}
+        act="Make the key"
+        ready={name.trim() !== "" && chosen.length > 0}
+        close={props.onClose}
+        problem={taken && <ProblemAlert error={make.error} />}
       >
-        <Stack gap="md">
-          <TextInput
-            label="Name"
-            description="Stands beside every event that it reports."
-            placeholder="shop"
-            value={name}
-            onChange={(e) => setName(e.currentTarget.value)}
-            error={faultAt(faults, "name")}
-            maxLength={64}
-            required
-            data-autofocus
-          />
-          <Checkbox.Group
-            label="It may"
-            value={chosen}
-            onChange={setChosen}
-            error={faultAt(faults, "scopes")}
-          >
-            <Stack gap={8} mt={6}>
-              {scopes.map((s) => (
-                <Checkbox key={s.value} value={s.value} label={s.label} description={s.about} />
-              ))}
-            </Stack>
-          </Checkbox.Group>
-          {chosen.includes("admin") && (
-            <Alert color="yellow" variant="light">
-              Whoever has this key can switch the protection off. Keep it for scripts of your own.
-            </Alert>
-          )}
-          <Checkbox.Group
-            label="It can ask its users for"
-            description="What it cannot do is not demanded of it: the answer is allow, and says what would have been asked."
-            value={can}
-            onChange={setCan}
-            error={faultAt(faults, "can")}
-          >
-            <Group gap="lg" mt={6}>
-              <Checkbox value="challenge" label="a CAPTCHA" />
-              <Checkbox value="mfa" label="MFA" />
-            </Group>
-          </Checkbox.Group>
-          <Textarea
-            label="Used from"
-            description="Addresses or prefixes of its servers, one in each line. Empty: from everywhere."
-            placeholder="10.0.3.0/24"
-            value={from}
-            onChange={(e) => setFrom(e.currentTarget.value)}
-            error={faultAt(faults, "from")}
-            autosize
-            minRows={2}
-            maxRows={6}
-            classNames={{ input: "mono" }}
-            spellCheck={false}
-          />
-          {taken && <ProblemAlert error={make.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={props.onClose}>
-              Cancel
-            </Button>
-            <Button
-              type="submit"
-              loading={make.isPending}
-              disabled={name.trim() === "" || chosen.length === 0}
-            >
-              Make the key
-            </Button>
+        <TextInput
+          label="Name"
+          description="Stands beside every event that it reports."
+          placeholder="shop"
+          value={name}
+          onChange={(e) => setName(e.currentTarget.value)}
+          error={faultAt(faults, "name")}
+          maxLength={64}
+          required
+          data-autofocus
+        />
+        <Checkbox.Group label="It may" value={chosen} onChange={setChosen} error={faultAt(faults, "scopes")}>
+          <Stack gap={8} mt={6}>
+            {scopes.map((s) => (
+              <Checkbox key={s.value} value={s.value} label={s.label} description={s.about} />
+            ))}
+          </Stack>
+        </Checkbox.Group>
+        {chosen.includes("admin") && (
+          <Alert color="yellow" variant="light">
+            Whoever has this key can switch the protection off. Keep it for scripts of your own.
+          </Alert>
+        )}
+        <Checkbox.Group
+          label="It can ask its users for"
+          description="What it cannot do is not demanded of it: the answer is allow, and says what would have been asked."
+          value={can}
+          onChange={setCan}
+          error={faultAt(faults, "can")}
+        >
+          <Group gap="lg" mt={6}>
+            <Checkbox value="challenge" label="a CAPTCHA" />
+            <Checkbox value="mfa" label="MFA" />
           </Group>
-        </Stack>
-      </form>
+        </Checkbox.Group>
+        <Textarea
+          label="Used from"
+          description="Addresses or prefixes of its servers, one in each line. Empty: from everywhere."
+          placeholder="10.0.3.0/24"
+          value={from}
+          onChange={(e) => setFrom(e.currentTarget.value)}
+          error={faultAt(faults, "from")}
+          autosize
+          minRows={2}
+          maxRows={6}
+          classNames={{ input: "mono" }}
+          spellCheck={false}
+        />
+      </Ask>
     </Modal>
   );
 }

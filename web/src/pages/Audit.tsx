@@ -90,6 +90,7 @@ export default function Audit() {
             {
               key: "actor",
               title: "Who",
+              width: 210,
               cell: (r) => (
                 <Value value={r.actor} shown={person(r.actor)} set={(v) => change({ actor: v })} />
               ),
@@ -97,7 +98,7 @@ export default function Audit() {
             {
               key: "action",
               title: "What",
-              width: 170,
+              width: 150,
               cell: (r) => (
                 <Value value={r.action} shown={actionText(r.action)} set={(v) => change({ action: v })} />
               ),
@@ -124,7 +125,7 @@ export default function Audit() {
               width: 90,
               cell: (r) => (
                 <Button
-                  size="compact-xs"
+                  size="compact-sm"
                   variant="default"
                   onClick={() => change({ row: String(r.seq) })}
                   aria-label={`Details of row ${r.seq}`}

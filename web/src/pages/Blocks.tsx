@@ -1,5 +1,5 @@
-import { Badge, Button, Group, Menu, Select, Stack, Tabs, Text, TextInput } from "@mantine/core";
-import { useDebouncedCallback, useHotkeys } from "@mantine/hooks";
+import { Badge, Button, Group, Menu, Select, Stack, Tabs, Text } from "@mantine/core";
+import { useHotkeys } from "@mantine/hooks";
 import { IconBan, IconDotsVertical, IconLockOpen, IconSearch, IconUpload } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import { type Column, DataTable } from "@/components/DataTable";
 import { EventName } from "@/components/EventParts";
 import { ExportMenu } from "@/components/ExportMenu";
 import { Empty, notifyProblem } from "@/components/Feedback";
+import { FindInput } from "@/components/FindInput";
 import { AccountLink, AddressLink } from "@/components/Links";
 import { Moment } from "@/components/Moment";
 import { Page, Panel } from "@/components/Page";
@@ -340,11 +341,6 @@ function Toolbar(props: {
       text("event") ?? "",
     ]),
   ].filter(Boolean);
-  const [typed, setTyped] = useState<string>();
-  const later = useDebouncedCallback((v: string) => {
-    set("q", v.trim() || null);
-    setTyped(undefined);
-  }, 400);
   const pick = (name: string, label: string, options: { value: string; label: string }[], width: number) => (
     <Select
       size="xs"
@@ -361,17 +357,12 @@ function Toolbar(props: {
   );
   return (
     <Group gap="xs" className="no-print">
-      <TextInput
-        size="xs"
-        w={{ base: "100%", sm: 210 }}
-        aria-label="Search blocks"
+      <FindInput
+        label="Search blocks"
         placeholder="Address, account or reference"
-        leftSection={<IconSearch size={14} />}
-        value={typed ?? text("q") ?? ""}
-        onChange={(e) => {
-          setTyped(e.currentTarget.value);
-          later(e.currentTarget.value);
-        }}
+        value={text("q") ?? ""}
+        set={(v) => set("q", v ?? null)}
+        w={{ base: "100%", sm: 220 }}
       />
       {pick(
         "rule",

@@ -102,14 +102,16 @@ const columns = (may: boolean): Column<Demand>[] => [
     cell: (d) =>
       may &&
       !d.observed && (
-        <Button
-          size="compact-sm"
-          variant="default"
-          aria-label={`Lift the demand on ${demandOf(d)}`}
-          onClick={() => openLiftDemand(d)}
-        >
-          Lift
-        </Button>
+        <Group justify="flex-end">
+          <Button
+            size="compact-sm"
+            variant="default"
+            aria-label={`Lift the demand on ${demandOf(d)}`}
+            onClick={() => openLiftDemand(d)}
+          >
+            Lift
+          </Button>
+        </Group>
       ),
   },
 ];

@@ -16,10 +16,11 @@ import {
   Textarea,
 } from "@mantine/core";
 import { TimeInput } from "@mantine/dates";
-import { IconInfoCircle, IconMail, IconMailForward, IconPlus, IconTrash } from "@tabler/icons-react";
+import { IconInfoCircle, IconMail, IconMailForward, IconTrash } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
+import { AddButton } from "@/components/AddButton";
 import { DataTable } from "@/components/DataTable";
 import { DurationInput } from "@/components/DurationInput";
 import { Empty, Loading, notifyDone, ProblemAlert } from "@/components/Feedback";
@@ -139,7 +140,7 @@ function OwnForm(props: {
                 error={fault("severities")}
               >
                 <Group gap="lg" mt={8}>
-                  {severities.map((s) => (
+                  {[...severities].reverse().map((s) => (
                     <Checkbox
                       key={s}
                       value={s}
@@ -344,11 +345,7 @@ function Thresholds(props: {
             </Group>
           );
         })}
-        <Button
-          size="xs"
-          variant="default"
-          leftSection={<IconPlus size={14} />}
-          style={{ alignSelf: "flex-start" }}
+        <AddButton
           onClick={() =>
             set({
               thresholds: [...form.thresholds, { event: "USER_LOGIN_FAILURE", count: 100, seconds: 3600 }],
@@ -356,7 +353,7 @@ function Thresholds(props: {
           }
         >
           Add a threshold
-        </Button>
+        </AddButton>
       </Stack>
     </Input.Wrapper>
   );
@@ -413,7 +410,7 @@ function Recipients() {
           <Stack gap="md">
             {test.result}
             <div>
-              <Text size="sm" fw={500}>
+              <Text size="sm" fw={600}>
                 Operators, by their own choice
               </Text>
               <Text size="sm" c={list.data.operators.length > 0 ? undefined : "dimmed"} className="breakable">
@@ -422,7 +419,7 @@ function Recipients() {
             </div>
             {fixed && (
               <div>
-                <Text size="sm" fw={500}>
+                <Text size="sm" fw={600}>
                   Set by the configuration
                 </Text>
                 <Text size="sm" className="breakable">
@@ -535,6 +532,7 @@ function Deliveries() {
           {
             key: "to",
             title: "To",
+            width: 190,
             cell: (d) => (
               <Text size="sm" className="breakable">
                 {d.to}
@@ -570,6 +568,7 @@ function Deliveries() {
           {
             key: "answer",
             title: "Answer of the mail server",
+            width: "28%",
             cell: (d) => (
               <Text size="xs" className="mono breakable" lineClamp={3} title={d.answer}>
                 {d.answer}

@@ -17,6 +17,7 @@ import { IconDots, IconMail, IconPlus, IconUserShield } from "@tabler/icons-reac
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
+import { Ask } from "@/components/Ask";
 import { CodeBlock } from "@/components/CodeBlock";
 import { DataTable } from "@/components/DataTable";
 import { Empty, notifyDone, notifyProblem, ProblemAlert } from "@/components/Feedback";
@@ -204,6 +205,7 @@ export default function Operators() {
                       ) : (
                         <Menu.Item
                           color="red"
+                          c="var(--mantine-color-error)"
                           onClick={() =>
                             ask(
                               `Deactivate ${o.email}?`,
@@ -349,7 +351,7 @@ function Invitations({ may }: { may: boolean }) {
             width: 110,
             cell: (i) => (
               <Button
-                size="compact-xs"
+                size="compact-sm"
                 variant="default"
                 onClick={() => back.mutate(i.id)}
                 aria-label={`Take the link of ${i.email} back`}
@@ -425,42 +427,31 @@ function Invite(props: {
   const faults = faultsOf(invite.error);
   return (
     <Modal opened={props.opened} onClose={props.onClose} title="Invite somebody">
-      <form
-        onSubmit={(e) => {
-          e.preventDefault();
-          invite.mutate();
-        }}
+      <Ask
+        deed={invite}
+        act="Make the invitation"
+        close={props.onClose}
+        problem={Object.keys(faults).length === 0 && <ProblemAlert error={invite.error} />}
       >
-        <Stack gap="md">
-          <TextInput
-            label="E-mail address"
-            type="email"
-            value={email}
-            onChange={(e) => setEmail(e.currentTarget.value)}
-            error={faultAt(faults, "email")}
-            required
-            withAsterisk={false}
-            data-autofocus
-          />
-          <RoleAndEnd
-            role={role}
-            end={end}
-            onRole={setRole}
-            onEnd={setEnd}
-            faults={faults}
-            endField="operator_expires_at"
-          />
-          {Object.keys(faults).length === 0 && <ProblemAlert error={invite.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={props.onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={invite.isPending}>
-              Make the invitation
-            </Button>
-          </Group>
-        </Stack>
-      </form>
+        <TextInput
+          label="E-mail address"
+          type="email"
+          value={email}
+          onChange={(e) => setEmail(e.currentTarget.value)}
+          error={faultAt(faults, "email")}
+          required
+          withAsterisk={false}
+          data-autofocus
+        />
+        <RoleAndEnd
+          role={role}
+          end={end}
+          onRole={setRole}
+          onEnd={setEnd}
+          faults={faults}
+          endField="operator_expires_at"
+        />
+      </Ask>
     </Modal>
   );
 }
@@ -508,32 +499,21 @@ function Edit(props: { editing?: Operator; onClose: () => void; onDone: () => vo
       title={editing?.email}
     >
       {form && (
-        <form
-          onSubmit={(e) => {
-            e.preventDefault();
-            save.mutate();
-          }}
+        <Ask
+          deed={save}
+          act="Save"
+          close={props.onClose}
+          problem={Object.keys(faults).length === 0 && <ProblemAlert error={save.error} />}
         >
-          <Stack gap="md">
-            <RoleAndEnd
-              role={form.role}
-              end={form.end}
-              onRole={(role) => setForm({ ...form, role })}
-              onEnd={(end) => setForm({ ...form, end })}
-              faults={faults}
-              endField="expires_at"
-            />
-            {Object.keys(faults).length === 0 && <ProblemAlert error={save.error} />}
-            <Group justify="flex-end">
-              <Button variant="default" onClick={props.onClose}>
-                Cancel
-              </Button>
-              <Button type="submit" loading={save.isPending}>
-                Save
-              </Button>
-            </Group>
-          </Stack>
-        </form>
+          <RoleAndEnd
+            role={form.role}
+            end={form.end}
+            onRole={(role) => setForm({ ...form, role })}
+            onEnd={(end) => setForm({ ...form, end })}
+            faults={faults}
+            endField="expires_at"
+          />
+        </Ask>
       )}
     </Modal>
   );

@@ -4,6 +4,7 @@ import { IconDeviceMobile, IconFingerprint, IconLogout, IconPlus, IconTrash } fr
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
+import { Ask } from "@/components/Ask";
 import { DataTable } from "@/components/DataTable";
 import { Empty, Loading, notifyDone, notifyProblem, ProblemAlert } from "@/components/Feedback";
 import { AddressLink } from "@/components/Links";
@@ -132,7 +133,7 @@ function PasswordDialog(props: {
   run: (password: string) => Promise<void>;
 }) {
   const [password, setPassword] = useState("");
-  const run = useMutation({ mutationFn: props.run, onSettled: () => setPassword("") });
+  const run = useMutation({ mutationFn: () => props.run(password), onSettled: () => setPassword("") });
   return (
     <Modal
       opened={props.opened}
@@ -142,39 +143,25 @@ function PasswordDialog(props: {
       }}
       title={props.title}
     >
-      <form
-        onSubmit={(e) => {
-          e.preventDefault();
-          run.mutate(password);
-        }}
+      <Ask
+        deed={run}
+        act={props.button}
+        color={props.danger ? "red" : undefined}
+        ready={password !== ""}
+        close={props.onClose}
+        problem={!faultAt(faultsOf(run.error), "password") && <ProblemAlert error={run.error} />}
       >
-        <Stack gap="md">
-          <Text size="sm">{props.about}</Text>
-          <PasswordInput
-            label="Your password"
-            autoComplete="current-password"
-            value={password}
-            onChange={(e) => setPassword(e.currentTarget.value)}
-            error={faultAt(faultsOf(run.error), "password")}
-            visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
-            data-autofocus
-          />
-          {!faultAt(faultsOf(run.error), "password") && <ProblemAlert error={run.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={props.onClose}>
-              Cancel
-            </Button>
-            <Button
-              type="submit"
-              color={props.danger ? "red" : undefined}
-              loading={run.isPending}
-              disabled={password === ""}
-            >
-              {props.button}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
+        <Text size="sm">{props.about}</Text>
+        <PasswordInput
+          label="Your password"
+          autoComplete="current-password"
+          value={password}
+          onChange={(e) => setPassword(e.currentTarget.value)}
+          error={faultAt(faultsOf(run.error), "password")}
+          visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
+          data-autofocus
+        />
+      </Ask>
     </Modal>
   );
 }
@@ -371,7 +358,7 @@ function Passkeys() {
             width: 110,
             cell: (k) => (
               <Button
-                size="compact-xs"
+                size="compact-sm"
                 variant="default"
                 leftSection={<IconTrash size={13} />}
                 onClick={() => remove(k)}
@@ -384,40 +371,32 @@ function Passkeys() {
         ]}
       />
       <Modal opened={adding} onClose={() => setAdding(false)} title="Add a passkey">
-        <form
-          onSubmit={(e) => {
-            e.preventDefault();
-            add.mutate();
-          }}
-        >
-          <Stack gap="md">
-            <TextInput
-              label="Name"
-              description="So that you know it again: the device, the key on your ring."
-              placeholder={agentWords(navigator.userAgent)}
-              value={name}
-              onChange={(e) => setName(e.currentTarget.value)}
-              error={faultAt(faultsOf(add.error), "name")}
-              maxLength={64}
-              data-autofocus
-            />
-            {trouble ? (
+        <Ask
+          deed={add}
+          act="Go on"
+          problem={
+            trouble ? (
               <Text size="sm" c="var(--mantine-color-error)" role="alert">
                 {trouble}
               </Text>
             ) : (
               !faultAt(faultsOf(add.error), "name") && <ProblemAlert error={add.error} />
-            )}
-            <Group justify="flex-end">
-              <Button variant="default" onClick={() => setAdding(false)}>
-                Cancel
-              </Button>
-              <Button type="submit" loading={add.isPending} disabled={name.trim() === ""}>
-                Go on
-              </Button>
-            </Group>
-          </Stack>
-        </form>
+            )
+          }
+          ready={name.trim() !== ""}
+          close={() => setAdding(false)}
+        >
+          <TextInput
+            label="Name"
+            description="So that you know it again: the device, the key on your ring."
+            placeholder={agentWords(navigator.userAgent)}
+            value={name}
+            onChange={(e) => setName(e.currentTarget.value)}
+            error={faultAt(faultsOf(add.error), "name")}
+            maxLength={64}
+            data-autofocus
+          />
+        </Ask>
       </Modal>
     </Panel>
   );
@@ -572,7 +551,7 @@ function Sessions() {
             cell: (s) =>
               !s.current && (
                 <Button
-                  size="compact-xs"
+                  size="compact-sm"
                   variant="default"
                   onClick={() => end.mutate(s.id)}
                   aria-label={`End the session of ${agentWords(s.agent)}`}

@@ -365,7 +365,7 @@ function ProviderPanel({ provider: p, may, edit }: { provider: Provider; may: bo
         {s && s.rejected > 0 && (
           <Box>
             <Button
-              size="compact-xs"
+              size="compact-sm"
               variant="subtle"
               px={0}
               onClick={() => setRejects((r) => !r)}

@@ -70,6 +70,7 @@ function Make() {
         <SegmentedControl
           aria-label="Period"
           orientation={orientation}
+          fullWidth={orientation === "vertical"}
           value={
             custom ? "custom" : ["previous_month", "previous_quarter"].includes(period) ? period : "other"
           }

@@ -167,7 +167,7 @@ function Mail({ current, readOnly }: { current: Current; readOnly: boolean }) {
           disabled={off("password")}
           autoComplete="new-password"
           visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
-          w={{ base: "100%", sm: 280 }}
+          w={{ base: "100%", sm: 326 }}
         />
       </Group>
       <TextInput
@@ -177,7 +177,7 @@ function Mail({ current, readOnly }: { current: Current; readOnly: boolean }) {
         onChange={(e) => set({ from: e.currentTarget.value })}
         error={fault("smtp.from")}
         disabled={off("from")}
-        maw={580}
+        maw={622}
       />
       {test.result}
       <Text size="sm" c="dimmed">

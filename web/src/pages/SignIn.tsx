@@ -216,6 +216,7 @@ function SecondFactor({ state, onState }: { state: State; onState: (s: State | u
               />
             ) : (
               <PinInput
+                key={verify.submittedAt} // a wrong code leads back to the first digit
                 length={6}
                 type="number"
                 oneTimeCode

@@ -104,7 +104,7 @@ function SitePanel({ site: s }: { site: Site }) {
         </Anchor>
       }
     >
-      <Stack gap="md">
+      <Stack gap="md" pt={4}>
         {says && (
           <Band
             tone={look?.tone ?? "hint"}

@@ -1,4 +1,16 @@
-import { Alert, Anchor, Button, Code, Group, Loader, Stack, Stepper, Text, TextInput } from "@mantine/core";
+import {
+  Alert,
+  Anchor,
+  Button,
+  Code,
+  Group,
+  Loader,
+  Stack,
+  Stepper,
+  Text,
+  TextInput,
+  useMatches,
+} from "@mantine/core";
 import { IconArrowRight, IconCircleCheck, IconFlask, IconKey } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
@@ -36,6 +48,7 @@ export default function Start() {
     onSettled: () => queries.invalidateQueries({ queryKey: ["events"] }),
   });
   const token = key?.token ?? "YOUR_KEY";
+  const wide = useMatches({ base: false, md: true });
   return (
     <Page
       title="Get started"
@@ -43,7 +56,7 @@ export default function Start() {
     >
       <Stepper
         active={arrived ? 3 : key ? 1 : 0}
-        orientation="vertical"
+        orientation={wide ? "horizontal" : "vertical"}
         iconSize={34}
         size="sm"
         aria-label="From nothing to the first event"

@@ -1,14 +1,14 @@
-import { Anchor } from "@mantine/core";
-import { IconMapOff } from "@tabler/icons-react";
+import { Anchor, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { Empty } from "@/components/Feedback";
+import { Door } from "@/pages/door/Door";
 
 export function NotFound() {
   return (
-    <Empty icon={<IconMapOff />} title="There is no such page">
-      <Anchor component={Link} to="/">
+    <Door title="There is no such page">
+      <Text size="sm">The address was mistyped, or the page has another one now.</Text>
+      <Anchor component={Link} to="/" size="sm">
         To the security events
       </Anchor>
-    </Empty>
+    </Door>
   );
 }

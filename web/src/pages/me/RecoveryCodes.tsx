@@ -16,14 +16,21 @@ export function RecoveryCodes({ codes, onDone }: { codes: string[]; onDone: () =
         Each lets you in once without the second factor, if the device is lost.
       </Alert>
       <SimpleGrid
-        cols={{ base: 2, xs: 2 }}
-        spacing={6}
-        maw={360}
+        cols={2}
+        spacing={{ base: 8, xs: "lg" }}
+        verticalSpacing={6}
+        maw={400}
         component="ul"
         style={{ listStyle: "none", padding: 0, margin: 0 }}
       >
         {codes.map((c) => (
-          <Text key={c} component="li" className="mono" size="sm">
+          <Text
+            key={c}
+            component="li"
+            className="mono"
+            fz={{ base: 13, xs: "sm" }}
+            style={{ whiteSpace: "nowrap" }}
+          >
             {c}
           </Text>
         ))}

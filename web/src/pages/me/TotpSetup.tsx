@@ -57,7 +57,7 @@ export function TotpSetup({ onDone, onCancel }: { onDone: () => void; onCancel?:
             <CopyableText value={begin.data.secret} label="Copy the secret" />
           </div>
           <div>
-            <Text size="sm" fw={500} mb={4}>
+            <Text size="sm" fw={600} mb={4}>
               The code that the app shows now
             </Text>
             <PinInput

@@ -1,4 +1,14 @@
-import { Alert, Button, Drawer, Group, Modal, SegmentedControl, Stack, Text } from "@mantine/core";
+import {
+  Alert,
+  Button,
+  Drawer,
+  Group,
+  Modal,
+  SegmentedControl,
+  Stack,
+  Text,
+  useMatches,
+} from "@mantine/core";
 import { IconDownload, IconRestore } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -86,7 +96,7 @@ export function Revisions(props: { inForce: InForce; readOnly: boolean; dirty: b
             width: 90,
             cell: (r) => (
               <Button
-                size="compact-xs"
+                size="compact-sm"
                 variant="default"
                 onClick={() => change({ revision: String(r.revision) })}
                 aria-label={`Show revision ${r.revision}`}
@@ -134,6 +144,7 @@ function Revision(props: {
   onDone: () => void;
 }) {
   const [view, setView] = useState("change");
+  const narrow = useMatches({ base: true, xs: false });
   const [asking, setAsking] = useState(false);
   const queries = useQueryClient();
   const revision = useRevision(props.n);
@@ -175,6 +186,7 @@ function Revision(props: {
         </Text>
       )}
       <SegmentedControl
+        size={narrow ? "xs" : "sm"}
         aria-label="What to show"
         value={view}
         onChange={setView}

@@ -18,10 +18,11 @@ import {
   Title,
 } from "@mantine/core";
 import { useId } from "@mantine/hooks";
-import { IconPlus, IconTrash, IconX } from "@tabler/icons-react";
+import { IconTrash, IconX } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useMemo } from "react";
 import { api, data } from "@/api/client";
+import { AddButton } from "@/components/AddButton";
 import { DurationInput } from "@/components/DurationInput";
 import { faultsElsewhere } from "@/lib/faults";
 import { severities, severityLook } from "@/lib/severity";
@@ -443,16 +444,12 @@ function Escalation({ rule, set, f, disabled }: PartProps) {
         </Group>
       ))}
       {!disabled && (
-        <Button
-          size="xs"
-          variant="default"
-          leftSection={<IconPlus size={14} />}
-          style={{ alignSelf: "flex-start" }}
+        <AddButton
           disabled={list.length >= 16}
           onClick={() => set({ escalate: [...list, (list.at(-1) ?? 900) * 4] })}
         >
           Add a step
-        </Button>
+        </AddButton>
       )}
     </Stack>
   );
@@ -473,26 +470,28 @@ function AtMost({ rule, set, f, disabled }: PartProps) {
     >
       <Stack gap="xs" mt={6}>
         {entries.map(([name, seconds]) => (
-          <Group key={name} gap="xs" align="center" wrap="nowrap">
-            <Text size="sm" className="mono breakable" flex={1}>
+          <Group key={name} gap="xs" align="flex-start" justify="flex-end">
+            <Text size="sm" className="mono breakable" flex={1} miw={200} mt={8}>
               {name}
             </Text>
-            <DurationInput
-              label=""
-              name={`At most for ${name}`}
-              value={seconds}
-              onChange={(v) => put(entries.map(([n, s]) => [n, n === name ? (v ?? 0) : s]))}
-              disabled={disabled}
-            />
-            <ActionIcon
-              variant="subtle"
-              color="gray"
-              disabled={disabled}
-              aria-label={`No shorter end for ${name}`}
-              onClick={() => put(entries.filter(([n]) => n !== name))}
-            >
-              <IconX size={15} />
-            </ActionIcon>
+            <Group gap="xs" align="flex-start" wrap="nowrap">
+              <DurationInput
+                label=""
+                name={`At most for ${name}`}
+                value={seconds}
+                onChange={(v) => put(entries.map(([n, s]) => [n, n === name ? (v ?? 0) : s]))}
+                disabled={disabled}
+              />
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                disabled={disabled}
+                aria-label={`No shorter end for ${name}`}
+                onClick={() => put(entries.filter(([n]) => n !== name))}
+              >
+                <IconX size={15} />
+              </ActionIcon>
+            </Group>
           </Group>
         ))}
         {!disabled && (

@@ -2,7 +2,6 @@ import {
   ActionIcon,
   Badge,
   Box,
-  Button,
   Group,
   Menu,
   SegmentedControl,
@@ -18,9 +17,9 @@ import {
   IconCopy,
   IconDots,
   IconPencil,
-  IconPlus,
   IconTrash,
 } from "@tabler/icons-react";
+import { AddButton } from "@/components/AddButton";
 import { Empty, notifyDone } from "@/components/Feedback";
 import { Panel } from "@/components/Page";
 import { SeverityBadge } from "@/components/Severity";
@@ -182,6 +181,7 @@ export function Rules() {
                         </Menu.Item>
                         <Menu.Item
                           color="red"
+                          c="var(--mantine-color-error)"
                           leftSection={<IconTrash size={14} />}
                           onClick={() => remove(rule)}
                         >
@@ -198,14 +198,7 @@ export function Rules() {
       </Box>
       {!readOnly && (
         <Box p="md">
-          <Button
-            size="xs"
-            variant="default"
-            leftSection={<IconPlus size={14} />}
-            onClick={() => add(newRule(rules))}
-          >
-            Add a rule
-          </Button>
+          <AddButton onClick={() => add(newRule(rules))}>Add a rule</AddButton>
         </Box>
       )}
       <Stack>

@@ -61,7 +61,7 @@ export function RetentionSection({
           min={0.1}
           decimalScale={2}
           thousandSeparator=","
-          w={240}
+          w={220}
         />
       </Group>
       {days !== "" && days < before && (

@@ -25,7 +25,7 @@ export function Guide() {
   const [profile, setProfile] = useState("generic-form");
   return (
     <Tabs defaultValue="command" keepMounted={false} variant="outline">
-      <Tabs.List mb="sm">
+      <Tabs.List mb="sm" className="tabs-scroll">
         <Tabs.Tab value="command">One command</Tabs.Tab>
         <Tabs.Tab value="file">Configuration file</Tabs.Tab>
         <Tabs.Tab value="proxy">Beside your own proxy</Tabs.Tab>
