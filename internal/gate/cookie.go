@@ -181,7 +181,7 @@ func (s *Site) visitor(v *visitor, h http.Header) {
 			}
 			return true
 		}
-		if !s.isSession(name) {
+		if v.many || !s.isSession(name) {
 			return true
 		}
 		value = s.sessionValue(value)

@@ -96,6 +96,7 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 	if e == nil {
 		return nil, c, nil
 	}
+	sent, query = sent.loosely(), query.loosely()
 	c.named = make([]bool, len(e.Account))
 	for i, name := range e.Account {
 		full := func(v string) bool { return v != "" }
@@ -124,10 +125,11 @@ func (e *Endpoint) wants(sent, query fields) bool {
 		some := false
 		for _, f := range []fields{sent, query} {
 			for name, values := range f {
+				php := phpName(name)
 				for _, v := range values {
 					named, fits := false, false
 					for _, when := range e.When {
-						n, glob := is(when, name, v)
+						n, glob := is(when, name, php, v)
 						named, fits = named || n, fits || n && glob
 					}
 					if named && !fits {
@@ -147,9 +149,9 @@ func (e *Endpoint) wants(sent, query fields) bool {
 // value.
 func has(f fields, when []string) bool {
 	for name, values := range f {
+		php := phpName(name)
 		for _, w := range when {
-			if named, _ := is(w, name, ""); named && (strings.IndexByte(w, '=') < 0 ||
-				slices.ContainsFunc(values, func(v string) bool { _, ok := is(w, name, v); return ok })) {
+			if slices.ContainsFunc(values, func(v string) bool { _, fits := is(w, name, php, v); return fits }) {
 				return true
 			}
 		}
@@ -157,10 +159,11 @@ func has(f fields, when []string) bool {
 	return false
 }
 
-// is compares one field with one of When: its name, and its value.
-func is(when, name, value string) (named, fits bool) {
+// is compares one field with one of When: its name, also as PHP reads it, and
+// its value.
+func is(when, name, php, value string) (named, fits bool) {
 	want, pattern, valued := strings.Cut(when, "=")
-	if name != want && phpName(name) != want {
+	if name != want && php != want {
 		return false, false
 	}
 	return true, !valued || glob(pattern, value)
@@ -182,7 +185,7 @@ func phpName(name string) string {
 // known.
 func single(sent, query fields, names []string) (string, error) {
 	for _, name := range names {
-		values := append(sent.named(name), query.named(name)...)
+		values := slices.Concat(sent.named(name), query.named(name))
 		for _, v := range values {
 			if v != values[0] {
 				return "", &statusError{http.StatusBadRequest, "A field is given more than once."}
@@ -195,19 +198,21 @@ func single(sent, query fields, names []string) (string, error) {
 	return "", nil
 }
 
-// named returns the values of a field, under its name as applications may read
-// it: without regard to case, or as PHP does.
-func (f fields) named(name string) (values []string) {
-	want := loose(name)
-	for n, v := range f {
-		if n == name || loose(n) == want {
-			values = append(values, v...)
-		}
+// loosely are the fields by their names as applications may read them: without
+// regard to case, or as PHP does.
+func (f fields) loosely() fields {
+	out := make(fields, len(f))
+	for name, values := range f {
+		name = loose(name)
+		out[name] = append(out[name], values...)
 	}
-	return values
+	return out
 }
 
-// any reports whether one of the fields is there.
+// named returns the values of a field, where f are fields loosely.
+func (f fields) named(name string) []string { return f[loose(name)] }
+
+// any reports whether one of the fields is there, where f are fields loosely.
 func (f fields) any(names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return len(f.named(name)) > 0 })
 }
@@ -407,12 +412,12 @@ func plainCharset(name string) bool {
 
 // parseForm reads a form as leniently as applications do.
 func parseForm(s string) (fields, error) {
-	out := fields{}
+	out, n := fields{}, 0
 	for pair := range strings.SplitSeq(s, "&") {
 		if pair == "" {
 			continue
 		}
-		if len(out) >= 10*maxFields {
+		if n++; n > 10*maxFields {
 			return nil, errMany
 		}
 		name, value, _ := strings.Cut(pair, "=")
@@ -607,14 +612,17 @@ var token68 = regexp.MustCompile(`^[0-9A-Za-z._~:+/=-]*$`)
 
 // fleeting reports whether a field holds a token that each form has anew.
 func fleeting(name, value string, secrets []string) bool {
-	if len(value) > maxToken || !token68.MatchString(value) || slices.Contains(secrets, name) {
+	if slices.Contains(secrets, name) {
 		return false
 	}
 	switch name = strings.ToLower(name); name {
 	case "token", "_token", "authenticity_token", "__requestverificationtoken", "set_session", "_wpnonce", "nonce", "form_build_id":
-		return true
+	default:
+		if !strings.Contains(name, "csrf") && !strings.Contains(name, "xsrf") {
+			return false
+		}
 	}
-	return strings.Contains(name, "csrf") || strings.Contains(name, "xsrf")
+	return len(value) <= maxToken && token68.MatchString(value)
 }
 
 const maxToken = 4 << 10 // bytes

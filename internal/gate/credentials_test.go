@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSameMistake: only what the application cannot read as another guess is
@@ -161,6 +162,39 @@ func TestLooseNames(t *testing.T) {
 		_, c, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited)
 		if (err != nil) != tt.fault || !tt.fault && (c.account != tt.account || c.given != tt.given) {
 			t.Errorf("%s %s %s: %+v %v", tt.method, tt.target, tt.body, c, err)
+		}
+	}
+}
+
+// TestManyFields: a form has a bound, whatever the names of its fields; what is
+// within costs little, in every form that asks a lot of whoever reads it.
+func TestManyFields(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		fault      bool
+	}{
+		{"of one name", strings.Repeat("username=&", 10*maxFields+1), true},
+		{"of names that are one", strings.Repeat("username=&user.name=&", 5*maxFields+1), true},
+		{"as many as may be", strings.Repeat("x=&", 10*maxFields-2) + "username=a&password=b", false},
+		{"between nothing", strings.Repeat("&", maxForm/2) + "username=a&password=b", false},
+	} {
+		for _, name := range []string{"generic-form", "wordpress"} {
+			p, err := LoadProfile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := map[string]string{"generic-form": "/login", "wordpress": "/wp-login.php"}[name]
+			r := httptest.NewRequest("POST", path, strings.NewReader(tt.body))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			ep, _ := p.find(path)
+			begun := time.Now()
+			_, _, err = claimsOf(httptest.NewRecorder(), r, p.at(ep, path), unlimited)
+			if (err != nil) != tt.fault {
+				t.Errorf("%s, %s: %v", name, tt.name, err)
+			}
+			if took := time.Since(begun); took > 2*time.Second {
+				t.Errorf("%s, %s: %v", name, tt.name, took)
+			}
 		}
 	}
 }

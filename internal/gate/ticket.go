@@ -144,5 +144,5 @@ func cameFrom(r *http.Request, host string, secrets []string) string {
 // holds reports whether a query has one of the fields, or cannot be read.
 func holds(query string, names []string) bool {
 	f, err := parseForm(query)
-	return err != nil || f.any(names)
+	return err != nil || f.loosely().any(names)
 }
