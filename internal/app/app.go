@@ -257,6 +257,11 @@ func (a *App) bind(cfg *config.Config) (err error) {
 		a.closer.add("local listener", a.local.Close)
 		return nil
 	}
+	if cfg.TLS.Cert != "" { // before anybody is told that it listens
+		if _, err := a.certificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+	}
 	if a.tcp, err = listenTCP(cfg.Listen, "--listen"); err != nil {
 		return err
 	}
@@ -378,6 +383,8 @@ func remedy(err error, dir string) error {
 		return fmt.Errorf("%s is damaged: restore a backup with warder restore (%w)", path, err)
 	case errors.Is(err, store.ErrLocked):
 		return fmt.Errorf("%s is locked by another program: end that program, then start again (%w)", path, err)
+	case errors.Is(err, store.ErrDiskFull):
+		return fmt.Errorf("the disk of %s is full: make room, then start again (%w)", path, err)
 	case errors.Is(err, store.ErrNotWritable):
 		return fmt.Errorf("%s is not writable: make it and its directory writable for user %d (%w)", path, os.Getuid(), err)
 	}

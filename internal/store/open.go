@@ -296,7 +296,9 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", ErrLocked, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w: %w: %w", ErrNotWritable, ErrDiskFull, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("%w: %w", ErrNotWritable, err)
 	case sqlite3.SQLITE_CONSTRAINT:
 		if c == sqlite3.SQLITE_CONSTRAINT_UNIQUE || c == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {

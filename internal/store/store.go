@@ -31,6 +31,7 @@ var (
 	ErrNewer             = errors.New("database is newer than this program")
 	ErrCorrupt           = errors.New("database is damaged")
 	ErrNotWritable       = errors.New("database is not writable")
+	ErrDiskFull          = errors.New("no space is left") // in an ErrNotWritable
 	ErrOldSQLite         = errors.New("SQLite is too old")
 )
 
