@@ -221,7 +221,7 @@ describe.runIf(process.env.PICTURES)("of a Warder that people work with", () => 
       "dialog-key-made",
       "/applications",
       /^Add an application$/,
-      fill("Name", "billing"),
+      (page) => fill("Name", `billing-${Date.now()}`)(page),
       /^Make the key$/,
       (page) => page.getByText("It is shown this once").waitFor(),
     ],

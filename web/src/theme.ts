@@ -150,6 +150,7 @@ export const variables: CSSVariablesResolver = () => ({
     "--mantine-color-placeholder": "#929ca4",
     // Tints under text: quiet, since a page shows several of them.
     "--mantine-color-red-light": "#4a1d20",
+    "--mantine-color-red-light-color": "#ffb3b3",
     "--mantine-color-orange-light": "#472814",
     "--mantine-color-yellow-light": "#3d3110",
     "--mantine-color-teal-light": "#0f3a2f",

@@ -17,7 +17,7 @@ export function Page(props: {
   return (
     <Stack gap="lg">
       <Group justify="space-between" align="flex-end" gap="sm">
-        <Box>
+        <Box flex={1} miw={{ base: "100%", sm: 360 }}>
           <Group gap={6} wrap="nowrap">
             <Title order={1} fz={{ base: 22, sm: 26 }} className="breakable">
               {props.title}
