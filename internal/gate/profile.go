@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -167,6 +168,10 @@ func LoadProfile(name string) (*Profile, error) {
 	return p, nil
 }
 
+// unknownField is how the reader of YAML names what it does not know, in words
+// of Go's types.
+var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
 // ParseProfile reads a profile. Its faults come all at once, as warder.Faults.
 func ParseProfile(data []byte) (*Profile, error) {
 	if len(data) > maxProfile {
@@ -181,7 +186,8 @@ func ParseProfile(data []byte) (*Profile, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("is empty")
 		}
-		return nil, fmt.Errorf("%s", strings.Join(strings.Fields(err.Error()), " "))
+		text := strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "yaml: construct errors: ")
+		return nil, errors.New(unknownField.ReplaceAllString(text, "$1 is not known here"))
 	}
 	return &p, p.compile()
 }
