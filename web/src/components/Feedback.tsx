@@ -55,7 +55,7 @@ export function Empty(props: { icon?: ReactNode; title: string; children?: React
           {props.title}
         </Title>
         {props.children && (
-          <Text component="div" size="sm" c="dimmed" ta="center" style={{ textWrap: "balance" }}>
+          <Text component="div" size="sm" c="dimmed" ta="center" style={{ textWrapStyle: "balance" }}>
             {props.children}
           </Text>
         )}

@@ -176,7 +176,7 @@ export default function Address() {
                 . Refused {b.hits.toLocaleString("en")} {b.hits === 1 ? "time" : "times"}
                 {b.last_hit && (
                   <>
-                    , last <When at={b.last_hit} dim />
+                    , last <When at={b.last_hit} inline />
                   </>
                 )}
                 . Reference <span className="mono">{b.reference}</span>.
