@@ -178,7 +178,7 @@ type CoveredError struct {
 }
 
 func (e *CoveredError) Error() string {
-	return "covered by the block of " + e.By.Subject.IP.String()
+	return "covered by the block of " + e.By.Subject.IP.String() + ": lift that one"
 }
 
 // Listed is what a provider says of an address.

@@ -24,6 +24,7 @@ export const kinds: Record<string, string> = {
   sign_out: "Sign-out",
   admin_area: "Pages for administrators",
   basic: "Basic authentication",
+  open: "Open to everybody",
 };
 
 /** What the state means, in a sentence; nothing is said of what is well. */
