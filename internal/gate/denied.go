@@ -88,7 +88,7 @@ const deniedStyle = `
 body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--ground);color:var(--ink);font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{width:100%;max-width:34rem;background:var(--card);border:1px solid var(--line);border-top:4px solid var(--mark);border-radius:.6rem;padding:clamp(1.25rem,5vw,2.25rem)}
 .brand{margin:0 0 .75rem;color:var(--soft);font-size:.9rem;overflow-wrap:anywhere}
-h1{margin:0 0 .75rem;font-size:1.6rem;line-height:1.2}
+h1{margin:0 0 .75rem;font-size:1.6rem;line-height:1.2;text-wrap:balance}
 p{margin:0 0 .75rem}
 dl{margin:1.5rem 0 0;padding-top:1.25rem;border-top:1px solid var(--line);display:grid;gap:1rem}
 dt{color:var(--soft);font-size:.85rem}

@@ -134,8 +134,9 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 // only; where the name leads is checked when it is dialled.
 func CheckURL(s string) (*url.URL, error) {
 	refuse := func(why string) error { return fmt.Errorf("%w: URL %s", ErrRefused, why) }
-	if len(s) > 2048 {
-		return nil, refuse("must be at most 2048 bytes")
+	tooLong := fmt.Sprintf("must be at most %d bytes", maxURL)
+	if len(s) > maxURL {
+		return nil, refuse(tooLong)
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
 		return nil, refuse("must not contain spaces, control characters or backslashes")
@@ -163,6 +164,9 @@ func CheckURL(s string) (*url.URL, error) {
 		}
 	}
 	u.Fragment = ""
+	if len(u.String()) > maxURL { // what is not ASCII takes three times as much
+		return nil, refuse(tooLong)
+	}
 	return u, nil
 }
 

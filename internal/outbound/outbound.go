@@ -34,6 +34,7 @@ const (
 	DefaultMaxBody = 1 << 20
 	MaxRedirects   = 3
 
+	maxURL          = 2048     // bytes
 	maxAnswers      = 64       // addresses of one name
 	maxHeader       = 64 << 10 // bytes of an answer's header
 	connectTimeout  = 5 * time.Second

@@ -133,6 +133,9 @@ func TestEventFilters(t *testing.T) {
 
 // TestEventFiltersAgreeWithModel compares with a slow and obvious filter.
 func TestEventFiltersAgreeWithModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one call after the other, and long")
+	}
 	forEach(t, func(t *testing.T, d *DB) {
 		j := &journal{DB: d}
 		var list []guard.Event
