@@ -199,7 +199,7 @@ func (s *Sender) detail(a *guard.Alert) detail {
 	}
 	v.Mistake = mistake(a)
 	if a.Count > 0 && a.Window > 0 {
-		v.Measure = fmt.Sprintf("%d within %s", a.Count, span(time.Duration(a.Window)*time.Second))
+		v.Measure = fmt.Sprintf("%d within %s", a.Count, guard.Span(time.Duration(a.Window)*time.Second))
 	}
 	if s.opts.DashboardURL != "" {
 		v.Link = s.opts.DashboardURL

@@ -148,7 +148,7 @@ func blocked(a *guard.Alert, b *guard.Block) done {
 	if b.Until.IsZero() {
 		return done{"blocked permanently", "blocked permanently", what + " is blocked permanently, until somebody lifts the block." + ended}
 	}
-	lasts := span(b.Until.Sub(b.From))
+	lasts := guard.Span(b.Until.Sub(b.From))
 	d := done{
 		"blocked for a time", "blocked for " + lasts,
 		fmt.Sprintf("%s is blocked for %s, until %s.%s", what, lasts, longTime(b.Until), ended),
@@ -196,28 +196,6 @@ func mistake(a *guard.Alert) string {
 	default:
 		return people(n) + " signed in well from this address" + days + ". Honest people may share it, as in an office or a mobile network: look at the accounts below."
 	}
-}
-
-// span writes a duration as people say it.
-func span(d time.Duration) string {
-	unit := func(n int64, one string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return fmt.Sprintf("%d %ss", n, one)
-	}
-	s := int64(d.Round(time.Second) / time.Second)
-	switch {
-	case s >= 86400 && s%86400 == 0:
-		return unit(s/86400, "day")
-	case s >= 3600 && s%3600 == 0:
-		return unit(s/3600, "hour")
-	case s >= 60 && s%60 == 0:
-		return unit(s/60, "minute")
-	case s >= 7200:
-		return fmt.Sprintf("%d h %d min", s/3600, s%3600/60)
-	}
-	return unit(s, "second")
 }
 
 // longTime is an instant as everybody reads it.

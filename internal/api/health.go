@@ -35,7 +35,7 @@ var remedies = map[string]string{
 	"mail_failing":              "Look at the mail server's answer: warder alert test.",
 	"store_unwritable":          "The database does not take writes: look at its disk and at who holds it locked.",
 	"settlements_not_journaled": "The database was away for so long that outcomes counted but were not kept. Nothing to do but to know it.",
-	"provider_failing":          "A threat feed cannot be refreshed; the last good list is in force. See GET /v1/providers.",
+	"provider_failing":          "A threat feed cannot be refreshed; the last good list is in force. The page Providers (GET /v1/providers) tells why.",
 	"provider_held":             "A threat feed changed too much at once and is held back. Look at it and approve it: POST /v1/providers/{name}/approve.",
 	"retention_failing":         "Old events are not deleted; look at the log and at the disk.",
 	"blast_radius":              "Automatic blocks would hit many who signed in well; look at the newest blocks and lift what is wrong.",

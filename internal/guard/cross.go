@@ -166,7 +166,7 @@ func crossingText(c *policy.Crossing) string {
 	if c.Rule.Distinct != "" {
 		what = "different values of " + c.Rule.Distinct
 	}
-	return fmt.Sprintf("rule %s: %d %s within %s by %s", c.Rule.ID, c.Count, what, c.Rule.Window, c.Rule.Key)
+	return fmt.Sprintf("rule %s: %d %s within %s by %s", c.Rule.ID, c.Count, what, Span(c.Rule.Window), c.Rule.Key)
 }
 
 func crossingDetails(c *policy.Crossing) map[string]any {

@@ -94,7 +94,7 @@ func (g *Guard) Explain(q Query) Explanation {
 		if c.Held > 0 {
 			held = fmt.Sprintf(", with %d attempts under way", c.Held)
 		}
-		say("Rule %s by %s stands at %d of %d within %d s%s (%s).", c.Rule, c.Key, c.Count, c.Threshold, c.Window, held, c.Mode)
+		say("Rule %s by %s stands at %d of %d within %s%s (%s).", c.Rule, c.Key, c.Count, c.Threshold, Span(time.Duration(c.Window)*time.Second), held, c.Mode)
 	}
 	say("The decision is %s (%s).", x.Decision.Action, x.Decision.Reason)
 	return x
@@ -176,4 +176,26 @@ func (g *Guard) explainCounters(x *Explanation, f *inForce, q *Query, r requeste
 			Threshold: h.Rule.Threshold, Window: int64(h.Rule.Window / time.Second), Mode: min(f.mode, h.Rule.Mode),
 		})
 	}
+}
+
+// Span writes a duration as people say it.
+func Span(d time.Duration) string {
+	unit := func(n int64, one string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprintf("%d %ss", n, one)
+	}
+	s := int64(d.Round(time.Second) / time.Second)
+	switch {
+	case s >= 86400 && s%86400 == 0:
+		return unit(s/86400, "day")
+	case s >= 3600 && s%3600 == 0:
+		return unit(s/3600, "hour")
+	case s >= 60 && s%60 == 0:
+		return unit(s/60, "minute")
+	case s >= 7200:
+		return fmt.Sprintf("%d h %d min", s/3600, s%3600/60)
+	}
+	return unit(s, "second")
 }

@@ -59,6 +59,14 @@ function Editor({ inForce }: { inForce: InForce }) {
   const readOnly = inForce.readOnly || !can("admin");
   const [search, change] = useSearchState();
   const tab = tabs.some((t) => t.value === search.tab) ? (search.tab as string) : "general";
+  // On a phone the strip of tabs is wider than the screen.
+  const strip = useCallback(
+    (box: HTMLDivElement | null) => {
+      const chosen = box?.querySelector<HTMLElement>(`[data-tab=${tab}]`);
+      if (box && chosen) box.scrollLeft = chosen.offsetLeft - (box.clientWidth - chosen.offsetWidth) / 2;
+    },
+    [tab],
+  );
   // What the edit began from, and the edit.
   const [base, setBase] = useState(inForce);
   const [draft, setDraft] = useState<Draft>(() => fromDocument(inForce.doc));
@@ -148,7 +156,7 @@ function Editor({ inForce }: { inForce: InForce }) {
         }
         keepMounted={false}
       >
-        <div className={classes.tabs}>
+        <div className={classes.tabs} ref={strip}>
           <Tabs.List mb="md" className={classes.list} aria-label="Parts of the policy">
             {tabs.map((t) => {
               const n = places.filter((p) =>
@@ -158,6 +166,7 @@ function Editor({ inForce }: { inForce: InForce }) {
                 <Tabs.Tab
                   key={t.value}
                   value={t.value}
+                  data-tab={t.value}
                   rightSection={
                     n > 0 ? (
                       <IconAlertTriangle
