@@ -14,7 +14,7 @@ import (
 type gateCmd struct {
 	Upstream      string `help:"URL of the application." required:"" placeholder:"URL"`
 	Profile       string `help:"How the application signs people in: a name of warder profile list, or a file." default:"generic-form"`
-	Site          string `help:"Address and port of the gate (default 127.0.0.1:8080)." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Site          string `help:"Address and port of the gate (default ${default})." default:"127.0.0.1:8080" placeholder:"ADDR"`
 	SessionCookie string `help:"Names of session cookies besides the profile's, separated by commas." placeholder:"NAMES"`
 	TLSCert       string `help:"Certificate chain of the gate." placeholder:"FILE"`
 	TLSKey        string `help:"Its key." placeholder:"FILE"`

@@ -239,6 +239,14 @@ func (e *Endpoint) compile(at string, f *warder.Faults) {
 			f.Add(fmt.Sprintf("%s.when[%d]", at, i), "must be the name of a field, or name=value")
 		}
 	}
+	for _, list := range []struct {
+		name   string
+		fields []string
+	}{{"account", e.Account}, {"password", e.Password}} {
+		if i := slices.Index(list.fields, ""); i >= 0 {
+			f.Add(fmt.Sprintf("%s.%s[%d]", at, list.name, i), "must be the name of a field")
+		}
+	}
 	if e.Kind == Open && len(e.When) == 0 {
 		f.Add(at+".when", "is required, or nothing below would ever be looked at")
 	}

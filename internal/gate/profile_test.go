@@ -54,6 +54,9 @@ func TestProfileFaults(t *testing.T) {
 			"endpoints[0].paths[0]", "endpoints[0].paths[1]", "endpoints[0].paths[2]", "endpoints[0].paths[3]",
 			"endpoints[0].paths[4]", "endpoints[0].paths[5]", "endpoints[0].success",
 		}},
+		{"name: x\nendpoints: [{kind: sign_in, paths: [/x], when: [''], account: [a, ''], password: [''], success: [{status: [302]}]}]\n", []string{
+			"endpoints[0].when[0]", "endpoints[0].account[1]", "endpoints[0].password[0]",
+		}},
 		{"name: x\nendpoints: [{kind: mfa, paths: [/x], success: [{}], failure: [{status: [99]}]}]\n", []string{
 			"endpoints[0].failure[0].status", "endpoints[0].success[0]",
 		}},

@@ -407,8 +407,7 @@ type Revision struct {
 type Committed struct {
 	Revoked []Revoked
 	// History is filled for the address keys of the committed events, marks and
-	// clearings when the
-	// journal was asked to keep it (Journal.History).
+	// clearings when the journal was asked to keep it (Journal.History).
 	History map[netip.Prefix]History
 }
 
