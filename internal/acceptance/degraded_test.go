@@ -5,7 +5,6 @@ package acceptance
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -273,14 +272,8 @@ func fill(t *testing.T, path string) {
 // TestMailServerDead: nobody takes the mail. Blocks are enforced and told of in
 // /readyz; the mail goes out when the server is back, once.
 func TestMailServerDead(t *testing.T) {
-	t.Parallel()                               // it waits for a second try
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	dead := &mailServer{port: port}
+	t.Parallel() // it waits for a second try
+	dead := &mailServer{port: freePort(t)}
 	s := newServer(t, append(dead.settings(), "SMTP_TO=ops@example.org")...)
 	if a := s.fail("203.0.113.83", "alice", 5); a.Decision.Action != "block" {
 		t.Errorf("the fifth: %+v", a)
@@ -295,7 +288,7 @@ func TestMailServerDead(t *testing.T) {
 	if out, errs, code := s.tryCLI("", "alert", "test"); code != 1 || !strings.Contains(out, "refused") {
 		t.Errorf("alert test: exit code %d, %s%s, want the reason", code, out, errs)
 	}
-	mails := newMailServer(t, port)
+	mails := newMailServer(t, dead.port)
 	eventually(t, 60*time.Second, "the mail arrives when the server is back", func() bool { return len(mails.all()) > 0 })
 	eventually(t, 20*time.Second, "/readyz says that mail works", func() bool {
 		_, bad := s.degraded("mail_failing")

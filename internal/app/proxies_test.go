@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,19 +81,19 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
-// freePort is a port of loopback that nobody uses now.
+// freePort is a port of loopback that nobody uses now, and that stays free: it
+// lies below those that the system hands out by itself.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // launch runs a program until the end of the test and waits until its port
@@ -263,6 +265,7 @@ func behindProxy(t *testing.T) (*server, *recorder) {
 	return start(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		c.ProtectLoopback = false
+		c.Listen = "127.0.0.1:" + freePort(t) // for hang
 	}), a
 }
 

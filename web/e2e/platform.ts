@@ -1,7 +1,6 @@
 // An application that knows nothing of Warder: a form, a session in a cookie, a
 // second factor. What stands behind the gate in these tests.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { formOf, Local } from "./local";
 
 const page = (title: string, body: string) => `<!doctype html><html lang="en"><meta charset="utf-8">
@@ -16,13 +15,22 @@ const form = (fault = "") =>
 <button>Sign in</button></form>`,
   );
 
-/** A port of this machine that nobody uses now. */
+/**
+ * A port of this machine that nobody uses now, and that stays free: it lies
+ * below those that the system hands out by itself.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+  throw new Error("no port is free");
 }
 
 export class Platform extends Local {
