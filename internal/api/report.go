@@ -139,38 +139,54 @@ func ReadSeal(r io.Reader) (seal Seal, sum string, n int64, err error) {
 			return seal, "", n, err
 		}
 	}
-	text, ok := sealText(strings.TrimSpace(string(last)))
+	line := strings.TrimSpace(string(last))
+	text, ok := sealText(line)
 	if !ok {
 		return seal, "", n, errors.New("there is no seal at its end: it is no report of Warder, or its end is missing")
 	}
 	if err := unmarshalStrict([]byte(text), &seal); err != nil {
 		return seal, "", n, errors.New("the seal at its end cannot be read")
 	}
+	// No hash covers the last line: it has to be the one that Warder writes.
+	if line != sealLine(seal.Format, mustJSON(seal)) {
+		return seal, "", n, errors.New("the line of its seal was changed")
+	}
 	return seal, hex.EncodeToString(h.Sum(nil)), n, nil
 }
 
-// Beginnings and ends of the last line, by format.
-const (
-	sealJSON   = `"seal":`
-	sealNDJSON = `{"section":"seal","seal":`
-	sealCSV    = `"seal","`
-	sealHTML   = `<pre id="seal">`
-)
+// sealForms is how the seal stands in the last line of a report, by format.
+var sealForms = map[string]struct {
+	before, after string
+	write, read   func(string) string
+}{
+	"json":   {`"seal":`, `}`, asItIs, asItIs},
+	"ndjson": {`{"section":"seal","seal":`, `}`, asItIs, asItIs},
+	"csv":    {`"seal","`, `"`, strings.NewReplacer(`"`, `""`).Replace, strings.NewReplacer(`""`, `"`).Replace},
+	"html": {
+		`<footer><h2>Signature</h2><p>This line seals everything above it: warder export verify FILE.</p><pre id="seal">`,
+		`</pre></footer></main></body></html>`, html.EscapeString, html.UnescapeString,
+	},
+}
+
+func asItIs(s string) string { return s }
+
+// sealLine is the last line of a report; "" for a format that is not known.
+func sealLine(format string, seal []byte) string {
+	f, ok := sealForms[format]
+	if !ok {
+		return ""
+	}
+	return f.before + f.write(string(seal)) + f.after
+}
 
 // sealText finds the seal in the last line of a report.
 func sealText(line string) (string, bool) {
-	if text, ok := strings.CutPrefix(line, sealNDJSON); ok {
-		return strings.TrimSuffix(text, "}"), true
-	}
-	if text, ok := strings.CutPrefix(line, sealJSON); ok {
-		return strings.TrimSuffix(text, "}"), true
-	}
-	if text, ok := strings.CutPrefix(line, sealCSV); ok {
-		return strings.ReplaceAll(strings.TrimSuffix(text, `"`), `""`, `"`), true
-	}
-	if _, text, ok := strings.Cut(line, sealHTML); ok {
-		text, _, ok = strings.Cut(text, "</pre>")
-		return html.UnescapeString(text), ok
+	for _, f := range sealForms {
+		if text, ok := strings.CutPrefix(line, f.before); ok {
+			if text, ok = strings.CutSuffix(text, f.after); ok {
+				return f.read(text), true
+			}
+		}
 	}
 	return "", false
 }

@@ -130,17 +130,32 @@ func TestReport(t *testing.T) {
 			if v := verify(foreign, sum, n); v.Valid || !strings.Contains(v.Fault, "another installation") {
 				t.Errorf("another key: %+v", v)
 			}
-			// Every 97th byte changed, a line taken out, the end cut off.
-			for at := 0; at < len(text)-1; at += max(97, len(text)/200) {
-				changed := []byte(text)
-				changed[at] ^= 1
-				if s, sum, n, err := ReadSeal(bytes.NewReader(changed)); err == nil && s.Check(sum, n) == "" {
+			// A byte changed (all of them in the line of the seal), something
+			// put into that line, a line taken out, the end cut off.
+			noticed := func(changed string) bool {
+				s, sum, n, err := ReadSeal(strings.NewReader(changed))
+				return err != nil || s.Check(sum, n) != ""
+			}
+			step := max(97, len(text)/200)
+			for at := 0; at < len(strings.TrimSpace(text)); at += step {
+				if at >= int(n) {
+					step = 1
+				} else if at+step > int(n) {
+					step = int(n) - at
+				}
+				if changed := text[:at] + string([]byte{text[at] ^ 1}) + text[at+1:]; !noticed(changed) {
 					t.Fatalf("byte %d of %d was changed and nobody noticed", at, len(text))
 				}
+				if at >= int(n) && !noticed(text[:at]+"<b>No block was lifted.</b>"+text[at:]) {
+					t.Fatalf("something was put in at byte %d of %d and nobody noticed", at, len(text))
+				}
+			}
+			if !noticed(strings.TrimSpace(text) + "<b>No block was lifted.</b>\n") {
+				t.Error("something was added and nobody noticed")
 			}
 			lines := strings.SplitAfter(text, "\n")
 			for _, cut := range []string{strings.Join(append(append([]string{}, lines[:5]...), lines[6:]...), ""), text[:len(text)/2]} {
-				if s, sum, n, err := ReadSeal(strings.NewReader(cut)); err == nil && s.Check(sum, n) == "" {
+				if !noticed(cut) {
 					t.Error("a part was taken out and nobody noticed")
 				}
 			}

@@ -199,7 +199,7 @@ func (j *jsonReport) row(cells ...any) (err error) {
 func (j *jsonReport) end() error             { return j.print("],\n") }
 func (j *jsonReport) chart([]store.Bucket)   {}
 func (j *jsonReport) close() error           { return nil }
-func (j *jsonReport) seal(text []byte) error { return j.print(sealJSON + string(text) + "}\n") }
+func (j *jsonReport) seal(text []byte) error { return j.print(sealLine("json", text) + "\n") }
 
 // linesReport is a line of JSON for each row.
 type linesReport struct {
@@ -230,7 +230,7 @@ func (l *linesReport) chart([]store.Bucket) {}
 func (l *linesReport) close() error         { return nil }
 
 func (l *linesReport) seal(text []byte) error {
-	_, err := io.WriteString(l.w, sealNDJSON+string(text)+"}\n")
+	_, err := io.WriteString(l.w, sealLine("ndjson", text)+"\n")
 	return err
 }
 
@@ -263,9 +263,13 @@ func (c *csvReport) end() error {
 	return err
 }
 
-func (c *csvReport) chart([]store.Bucket)   {}
-func (c *csvReport) close() error           { return nil }
-func (c *csvReport) seal(text []byte) error { return c.w.row([]string{"seal", string(text)}) }
+func (c *csvReport) chart([]store.Bucket) {}
+func (c *csvReport) close() error         { return nil }
+
+func (c *csvReport) seal(text []byte) error {
+	_, err := io.WriteString(c.raw, sealLine("csv", text)+"\r\n")
+	return err
+}
 
 // pageReport is a page to print. It has no script, no picture and no style but
 // its own, which its content security policy names by its hash.
@@ -375,8 +379,11 @@ func (p *pageReport) row(cells ...any) error {
 			}
 		default:
 			text = plainCell(v)
-			if strings.ContainsAny(text, "\n{") {
+			switch {
+			case strings.ContainsAny(text, "\n{"):
 				class = "x"
+			case p.s.columns[i] == "day":
+				class = "t"
 			}
 			if text != "" {
 				text = "<bdi>" + visible(text) + "</bdi>"
@@ -445,7 +452,6 @@ func (p *pageReport) draw() {
 func (p *pageReport) close() error { return p.err }
 
 func (p *pageReport) seal(text []byte) error {
-	p.printf("<footer><h2>Signature</h2><p>This line seals everything above it: warder export verify FILE.</p>%s%s</pre></footer></main></body></html>\n",
-		sealHTML, html.EscapeString(string(text)))
+	p.printf("%s\n", sealLine("html", text))
 	return p.err
 }

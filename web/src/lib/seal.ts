@@ -21,23 +21,44 @@ export async function readSeal(file: Uint8Array<ArrayBuffer>): Promise<Sealed> {
   } catch {
     throw new Error("The seal at its end cannot be read.");
   }
+  // No hash covers the last line: nothing but the seal may stand in it.
+  if (written(seal) !== text) throw new Error("The line of its seal was changed.");
   return { seal, sha256: await digest(file.subarray(0, begin)), bytes: begin };
 }
 
 const blank = (c: number | undefined) => c === 10 || c === 13 || c === 32 || c === 9;
 
+/** How the seal stands in the last line, by format: before it, after it, and how it is read. */
+const forms: [string, string, (text: string) => string][] = [
+  ['{"section":"seal","seal":', "}", (text) => text],
+  ['"seal":', "}", (text) => text],
+  ['"seal","', '"', (text) => text.replaceAll('""', '"')],
+  [
+    '<footer><h2>Signature</h2><p>This line seals everything above it: warder export verify FILE.</p><pre id="seal">',
+    "</pre></footer></main></body></html>",
+    (text) =>
+      text
+        .replaceAll("&#34;", '"')
+        .replaceAll("&#39;", "'")
+        .replaceAll("&lt;", "<")
+        .replaceAll("&gt;", ">")
+        .replaceAll("&amp;", "&"),
+  ],
+];
+
 function sealText(line: string): string | undefined {
-  if (line.startsWith('{"section":"seal","seal":')) return line.slice(25).replace(/}$/, "");
-  if (line.startsWith('"seal":')) return line.slice(7).replace(/}$/, "");
-  if (line.startsWith('"seal","')) return line.slice(8).replace(/"$/, "").replaceAll('""', '"');
-  const page = /<pre id="seal">(.*?)<\/pre>/.exec(line)?.[1];
-  return page
-    ?.replaceAll("&#34;", '"')
-    .replaceAll("&quot;", '"')
-    .replaceAll("&#39;", "'")
-    .replaceAll("&lt;", "<")
-    .replaceAll("&gt;", ">")
-    .replaceAll("&amp;", "&");
+  for (const [before, after, read] of forms)
+    if (line.startsWith(before) && line.endsWith(after) && line.length >= before.length + after.length)
+      return read(line.slice(before.length, line.length - after.length));
+  return undefined;
+}
+
+/** The seal as Warder writes it, which escapes what means something in a page. */
+function written(seal: Seal): string {
+  return JSON.stringify(seal).replace(
+    /[<>&\u2028\u2029]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 async function digest(data: Uint8Array<ArrayBuffer>): Promise<string> {
