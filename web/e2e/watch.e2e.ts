@@ -171,10 +171,12 @@ it("lists the keys on a question mark, and not while somebody types", async () =
 it("finds the reference that a blocked caller reads out", async () => {
   const { decision } = await warder.attack("203.0.113.251");
   await open();
+  const typed = decision.reference?.toLowerCase() ?? "";
   await page.keyboard.press("/");
+  await page.keyboard.type(typed); // before the field has opened: no letter is lost
   const field = page.getByRole("textbox", { name: "Search", exact: true });
   await field.waitFor();
-  await page.keyboard.type(decision.reference?.toLowerCase() ?? "");
+  expect(await field.inputValue()).toBe(typed);
   await page
     .getByText(decision.reference ?? "", { exact: false })
     .first()

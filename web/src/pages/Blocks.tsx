@@ -16,6 +16,7 @@ import { Moment } from "@/components/Moment";
 import { Page, Panel } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { RowActions } from "@/components/RowActions";
+import { TabStrip } from "@/components/TabStrip";
 import { openBulkUnblock, openUnblockDialog, UnblockButton } from "@/components/UnblockDialog";
 import { ViewsMenu } from "@/components/ViewsMenu";
 import type { Block } from "@/lib/blocks";
@@ -141,15 +142,12 @@ export default function Blocks() {
           }}
           keepMounted={false}
         >
-          <Tabs.List
-            aria-label="Which blocks"
-            style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}
-          >
+          <TabStrip chosen={tab} label="Which blocks">
             {tabs.map(([value, label]) => (
               <Tabs.Tab
                 key={value}
                 value={value}
-                style={{ flexShrink: 0 }}
+                data-tab={value}
                 rightSection={
                   value === "review" && queue !== "" && queue !== "0" ? (
                     <Badge size="sm" variant="light" color="orange" circle={queue.length < 2}>
@@ -161,7 +159,7 @@ export default function Blocks() {
                 {label}
               </Tabs.Tab>
             ))}
-          </Tabs.List>
+          </TabStrip>
         </Tabs>
         <Toolbar
           text={text}

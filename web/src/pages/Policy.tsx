@@ -5,6 +5,7 @@ import { useBlocker } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { Loading, ProblemAlert } from "@/components/Feedback";
 import { Page } from "@/components/Page";
+import { TabStrip } from "@/components/TabStrip";
 import { placed } from "@/lib/faults";
 import { useMe } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
@@ -59,14 +60,6 @@ function Editor({ inForce }: { inForce: InForce }) {
   const readOnly = inForce.readOnly || !can("admin");
   const [search, change] = useSearchState();
   const tab = tabs.some((t) => t.value === search.tab) ? (search.tab as string) : "general";
-  // On a phone the strip of tabs is wider than the screen.
-  const strip = useCallback(
-    (box: HTMLDivElement | null) => {
-      const chosen = box?.querySelector<HTMLElement>(`[data-tab=${tab}]`);
-      if (box && chosen) box.scrollLeft = chosen.offsetLeft - (box.clientWidth - chosen.offsetWidth) / 2;
-    },
-    [tab],
-  );
   // What the edit began from, and the edit.
   const [base, setBase] = useState(inForce);
   const [draft, setDraft] = useState<Draft>(() => fromDocument(inForce.doc));
@@ -156,33 +149,31 @@ function Editor({ inForce }: { inForce: InForce }) {
         }
         keepMounted={false}
       >
-        <div className={classes.tabs} ref={strip}>
-          <Tabs.List mb="md" className={classes.list} aria-label="Parts of the policy">
-            {tabs.map((t) => {
-              const n = places.filter((p) =>
-                t.places.some((q) => p === q || p.startsWith(`${q}.`) || p.startsWith(`${q}[`)),
-              ).length;
-              return (
-                <Tabs.Tab
-                  key={t.value}
-                  value={t.value}
-                  data-tab={t.value}
-                  rightSection={
-                    n > 0 ? (
-                      <IconAlertTriangle
-                        size={14}
-                        color="var(--mantine-color-error)"
-                        aria-label={plural(n, "fault")}
-                      />
-                    ) : undefined
-                  }
-                >
-                  {t.label}
-                </Tabs.Tab>
-              );
-            })}
-          </Tabs.List>
-        </div>
+        <TabStrip chosen={tab} label="Parts of the policy" mb="md">
+          {tabs.map((t) => {
+            const n = places.filter((p) =>
+              t.places.some((q) => p === q || p.startsWith(`${q}.`) || p.startsWith(`${q}[`)),
+            ).length;
+            return (
+              <Tabs.Tab
+                key={t.value}
+                value={t.value}
+                data-tab={t.value}
+                rightSection={
+                  n > 0 ? (
+                    <IconAlertTriangle
+                      size={14}
+                      color="var(--mantine-color-error)"
+                      aria-label={plural(n, "fault")}
+                    />
+                  ) : undefined
+                }
+              >
+                {t.label}
+              </Tabs.Tab>
+            );
+          })}
+        </TabStrip>
         <Tabs.Panel value="general">
           <General />
         </Tabs.Panel>

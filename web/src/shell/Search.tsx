@@ -1,6 +1,6 @@
 import { Group, Kbd, Text, UnstyledButton } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { Spotlight, spotlight } from "@mantine/spotlight";
+import { createSpotlight, Spotlight } from "@mantine/spotlight";
 import {
   IconActivity,
   IconBan,
@@ -12,12 +12,14 @@ import {
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { api, data } from "@/api/client";
 import { parseSearch } from "@/lib/filters";
 import { type Hit, resolve } from "@/lib/resolve";
 import { navigation } from "./navigation";
 import "./search.css";
+
+const [store, search] = createSpotlight();
 
 const icons: Record<string, typeof IconSearch> = {
   Address: IconNetwork,
@@ -38,10 +40,28 @@ const kinds: Record<string, string> = {
   block: "Block",
 };
 
+/** Letters typed while the search opens, before its field has the focus, belong
+ * into it, and are no shortcut of the page under it. */
+function useTypedEarly(add: (letter: string) => void) {
+  useEffect(() => {
+    const press = (e: KeyboardEvent) => {
+      const inField = e.target instanceof Element && e.target.closest("input, textarea, select");
+      if (!store.getState().opened || inField) return;
+      if (e.key.length !== 1 || e.ctrlKey || e.metaKey || e.altKey) return;
+      e.preventDefault();
+      e.stopPropagation();
+      add(e.key);
+    };
+    document.addEventListener("keydown", press, true);
+    return () => document.removeEventListener("keydown", press, true);
+  }, [add]);
+}
+
 /** Finds addresses, accounts, events and references, and the pages. Opens on
  * "/" and Ctrl+K. */
 export function Search() {
   const [text, setText] = useState("");
+  useTypedEarly(useCallback((letter) => setText((t) => t + letter), []));
   const [asked] = useDebouncedValue(text.trim(), 180);
   const navigate = useNavigate();
   const found = useQuery({
@@ -73,6 +93,7 @@ export function Search() {
   const waiting = asked !== text.trim() || found.isFetching;
   return (
     <Spotlight.Root
+      store={store}
       query={text}
       onQueryChange={setText}
       shortcut={["mod + K", "/"]}
@@ -144,7 +165,7 @@ export function Search() {
 /** Looks like a field, opens the search. */
 export function SearchButton() {
   return (
-    <UnstyledButton className="search-button" onClick={spotlight.open} aria-keyshortcuts="/ Control+K">
+    <UnstyledButton className="search-button" onClick={search.open} aria-keyshortcuts="/ Control+K">
       <IconSearch size={16} stroke={1.8} aria-hidden />
       <span className="visually-hidden">Search</span>
       <Text span size="sm" truncate visibleFrom="sm" flex={1} ta="left">
