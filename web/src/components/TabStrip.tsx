@@ -1,21 +1,27 @@
 import { type MantineSpacing, Tabs } from "@mantine/core";
-import { type ReactNode, useCallback } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import classes from "./TabStrip.module.css";
 
 /** The tabs of a page, each with its value as data-tab. Where the strip is
  * wider than the screen it scrolls, with the chosen tab in view. */
 export function TabStrip(props: { chosen: string; label: string; mb?: MantineSpacing; children: ReactNode }) {
   const { chosen } = props;
-  const strip = useCallback(
-    (box: HTMLDivElement | null) => {
-      const tab = box?.querySelector<HTMLElement>(`[data-tab="${chosen}"]`);
-      if (box && tab) box.scrollLeft = tab.offsetLeft - (box.clientWidth - tab.offsetWidth) / 2;
-    },
-    [chosen],
-  );
+  const strip = useRef<HTMLDivElement>(null);
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const show = () => {
+      const tab = list.current?.querySelector<HTMLElement>(`[data-tab="${chosen}"]`);
+      if (strip.current && tab)
+        strip.current.scrollLeft = tab.offsetLeft - (strip.current.clientWidth - tab.offsetWidth) / 2;
+    };
+    // At once, and when a number beside a tab has made the list longer.
+    const watch = new ResizeObserver(show);
+    if (list.current) watch.observe(list.current);
+    return () => watch.disconnect();
+  }, [chosen]);
   return (
     <div className={classes.strip} ref={strip}>
-      <Tabs.List mb={props.mb} className={classes.list} aria-label={props.label}>
+      <Tabs.List mb={props.mb} className={classes.list} aria-label={props.label} ref={list}>
         {props.children}
       </Tabs.List>
     </div>
