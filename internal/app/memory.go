@@ -14,6 +14,7 @@ import (
 const (
 	garbage   = 48 << 20
 	leanest   = 25 // percent of what is in use
+	loading   = 20 // while nobody is served yet
 	laziest   = 250
 	usual     = 100 // Go's own choice
 	tuneEvery = time.Second
@@ -25,7 +26,7 @@ const (
 // leanly runs f, which makes much garbage and serves nobody yet, with the
 // collector set to keep memory low.
 func leanly(f func() error) error {
-	defer debug.SetGCPercent(debug.SetGCPercent(leanest))
+	defer debug.SetGCPercent(debug.SetGCPercent(loading))
 	return f()
 }
 

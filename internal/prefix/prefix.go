@@ -271,7 +271,6 @@ func (t *Table[V]) ReplaceMerged(merge func(old, latest V) V, fill func(add func
 
 	s := &snapshot[V]{all: new(bart.Table[box[V]])}
 	wide := new(bart.Lite)
-	var keys []uint64
 	fill(func(p netip.Prefix, v V) {
 		p = canonicalPrefix(p)
 		if !p.IsValid() {
@@ -284,17 +283,12 @@ func (t *Table[V]) ReplaceMerged(merge func(old, latest V) V, fill func(add func
 		s.all.Insert(p, box[V]{v})
 		if isWide(p) {
 			wide.Insert(p)
-		} else {
-			keys = append(keys, hostKey(p.Addr()))
 		}
 	})
 	if wide.Size() > 0 {
 		s.wide = wide
 	}
-	s.hosts = newFilter(len(keys))
-	for _, k := range keys {
-		s.hosts.add(k)
-	}
+	s.hosts = s.sketch()
 	t.snap.Store(s)
 }
 
