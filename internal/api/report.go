@@ -8,6 +8,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -78,11 +79,21 @@ func reportKey(secret []byte) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
+// text is the seal as Warder writes it; nil if it has a time that nobody could
+// write.
+func (s Seal) text() []byte {
+	s.From, s.To, s.Created = s.From.UTC(), s.To.UTC(), s.Created.UTC()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 // signed are the bytes that a signature is over: the seal without it.
 func (s Seal) signed() []byte {
 	s.Signature = ""
-	s.From, s.To, s.Created = s.From.UTC(), s.To.UTC(), s.Created.UTC()
-	return append([]byte(sealKind+"\n"), mustJSON(s)...)
+	return append([]byte(sealKind+"\n"), s.text()...)
 }
 
 func (s *Seal) sign(key ed25519.PrivateKey) {
@@ -99,7 +110,8 @@ func (s Seal) Check(sum string, n int64) string {
 	switch {
 	case s.Kind != sealKind:
 		return "this is no report of Warder, or one of a version that is not known here"
-	case err != nil || err2 != nil || len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize:
+	case err != nil || err2 != nil || len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize,
+		s.Signature != hex.EncodeToString(signature), s.text() == nil:
 		return "the seal is damaged"
 	case !ed25519.Verify(key, s.signed(), signature):
 		return "the seal was changed, or was not written with its key"
@@ -110,6 +122,9 @@ func (s Seal) Check(sum string, n int64) string {
 	}
 	return ""
 }
+
+// blanks may stand behind a report; programs that carry files add them.
+const blanks = " \t\r\n"
 
 // maxReportLine bounds a line of a report, in bytes.
 const maxReportLine = 64 << 20
@@ -125,7 +140,7 @@ func ReadSeal(r io.Reader) (seal Seal, sum string, n int64, err error) {
 		if len(line)+len(last) > maxReportLine {
 			return seal, "", n, errors.New("a line is longer than any of a report")
 		}
-		if len(bytes.TrimSpace(line)) > 0 {
+		if len(bytes.Trim(line, blanks)) > 0 {
 			h.Write(last)
 			n += int64(len(last))
 			last = line
@@ -139,7 +154,7 @@ func ReadSeal(r io.Reader) (seal Seal, sum string, n int64, err error) {
 			return seal, "", n, err
 		}
 	}
-	line := strings.TrimSpace(string(last))
+	line := strings.TrimRight(string(last), blanks)
 	text, ok := sealText(line)
 	if !ok {
 		return seal, "", n, errors.New("there is no seal at its end: it is no report of Warder, or its end is missing")
@@ -148,7 +163,7 @@ func ReadSeal(r io.Reader) (seal Seal, sum string, n int64, err error) {
 		return seal, "", n, errors.New("the seal at its end cannot be read")
 	}
 	// No hash covers the last line: it has to be the one that Warder writes.
-	if line != sealLine(seal.Format, mustJSON(seal)) {
+	if line != sealLine(seal.Format, seal.text()) {
 		return seal, "", n, errors.New("the line of its seal was changed")
 	}
 	return seal, hex.EncodeToString(h.Sum(nil)), n, nil
@@ -256,6 +271,8 @@ func (q *ReportQuery) span(now time.Time) (from, to time.Time, zone *time.Locati
 		f.Add("query.period", "cannot stand beside from and to")
 	case from.IsZero() || to.IsZero():
 		f.Add("query.period", "is required, or from and to")
+	case from.UTC().Year() < 1:
+		f.Add("query.from", "must be in the year 1 or later")
 	case !from.Before(to):
 		f.Add("query.to", "must be after query.from")
 	case to.Sub(from) > store.MaxTrendDays*24*time.Hour:

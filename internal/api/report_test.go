@@ -81,6 +81,22 @@ func fill(t *testing.T, h *whole) {
 
 const thisMonth = "?period=this_month&tz=Asia/Kolkata&format="
 
+// TestDamagedSeal: a time that nobody can write is damage, no panic.
+func TestDamagedSeal(t *testing.T) {
+	key, err := reportKey(bytes.Repeat([]byte("x"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Seal
+	s.sign(key)
+	s.From = time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 23*3600))
+	if fault := s.Check("", 0); fault != "the seal is damaged" {
+		t.Errorf("%q", fault)
+	}
+	h := newWhole(t)
+	h.want(t, 422, "GET", "/v1/export/report?from=0000-01-01T00:00:00%2B23:59&to=0000-02-01T00:00:00Z", "", nil)
+}
+
 // TestReport: every format holds the same rows, re-parses, is sealed, and a
 // changed byte shows. The texts in it are hostile.
 func TestReport(t *testing.T) {
@@ -149,6 +165,24 @@ func TestReport(t *testing.T) {
 				if at >= int(n) && !noticed(text[:at]+"<b>No block was lifted.</b>"+text[at:]) {
 					t.Fatalf("something was put in at byte %d of %d and nobody noticed", at, len(text))
 				}
+			}
+			head, line := text[:n], text[n:]
+			for what, changed := range map[string]string{
+				"a time with another offset":   strings.Replace(line, seal.From.Format(time.RFC3339), seal.From.In(time.FixedZone("", -23*3600)).Format(time.RFC3339), 1),
+				"a signature in capitals":      strings.Replace(line, seal.Signature, strings.ToUpper(seal.Signature), 1),
+				"a blank of another kind":      "\u00a0" + line,
+				"a blank of ours, but before":  " " + line,
+				"another blank behind":         strings.TrimSpace(line) + "\u2029\n",
+				"the seal of another format":   sealLine(map[string]string{"json": "ndjson", "ndjson": "json", "csv": "html", "html": "csv"}[format], seal.text()) + "\n",
+				"the same seal a second time":  line + line,
+				"more text in front of a line": "x" + line,
+			} {
+				if changed == line || !noticed(head+changed) {
+					t.Errorf("%s was not noticed", what)
+				}
+			}
+			if noticed(text + "\r\n \n") {
+				t.Error("blank lines at the end were taken for a change")
 			}
 			if !noticed(strings.TrimSpace(text) + "<b>No block was lifted.</b>\n") {
 				t.Error("something was added and nobody noticed")

@@ -12,50 +12,83 @@ export async function readSeal(file: Uint8Array<ArrayBuffer>): Promise<Sealed> {
   while (end > 0 && blank(file[end - 1])) end--;
   let begin = end;
   while (begin > 0 && file[begin - 1] !== 10) begin--;
-  const text = sealText(new TextDecoder().decode(file.subarray(begin, end)).trim());
-  if (!text)
-    throw new Error("There is no seal at its end: it is no report of Warder, or its end is missing.");
-  let seal: Seal;
-  try {
-    seal = JSON.parse(text);
-  } catch {
-    throw new Error("The seal at its end cannot be read.");
-  }
-  // No hash covers the last line: nothing but the seal may stand in it.
-  if (written(seal) !== text) throw new Error("The line of its seal was changed.");
+  const seal = read(line(file.subarray(begin, end)));
   return { seal, sha256: await digest(file.subarray(0, begin)), bytes: begin };
 }
 
 const blank = (c: number | undefined) => c === 10 || c === 13 || c === 32 || c === 9;
 
-/** How the seal stands in the last line, by format: before it, after it, and how it is read. */
-const forms: [string, string, (text: string) => string][] = [
-  ['{"section":"seal","seal":', "}", (text) => text],
-  ['"seal":', "}", (text) => text],
-  ['"seal","', '"', (text) => text.replaceAll('""', '"')],
-  [
-    '<footer><h2>Signature</h2><p>This line seals everything above it: warder export verify FILE.</p><pre id="seal">',
-    "</pre></footer></main></body></html>",
-    (text) =>
-      text
-        .replaceAll("&#34;", '"')
-        .replaceAll("&#39;", "'")
-        .replaceAll("&lt;", "<")
-        .replaceAll("&gt;", ">")
-        .replaceAll("&amp;", "&"),
-  ],
-];
+const missing = "There is no seal at its end: it is no report of Warder, or its end is missing.";
 
-function sealText(line: string): string | undefined {
-  for (const [before, after, read] of forms)
-    if (line.startsWith(before) && line.endsWith(after) && line.length >= before.length + after.length)
-      return read(line.slice(before.length, line.length - after.length));
-  return undefined;
+function line(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Error(missing);
+  }
 }
 
-/** The seal as Warder writes it, which escapes what means something in a page. */
-function written(seal: Seal): string {
-  return JSON.stringify(seal).replace(
+const escapes: [string, string][] = [
+  ["&", "&amp;"],
+  ["'", "&#39;"],
+  ["<", "&lt;"],
+  [">", "&gt;"],
+  ['"', "&#34;"],
+];
+
+/** How the seal stands in the last line, by format: before it, after it, written and read. */
+const forms: Record<string, [string, string, (text: string) => string, (text: string) => string]> = {
+  json: ['"seal":', "}", (text) => text, (text) => text],
+  ndjson: ['{"section":"seal","seal":', "}", (text) => text, (text) => text],
+  csv: ['"seal","', '"', (text) => text.replaceAll('"', '""'), (text) => text.replaceAll('""', '"')],
+  html: [
+    '<footer><h2>Signature</h2><p>This line seals everything above it: warder export verify FILE.</p><pre id="seal">',
+    "</pre></footer></main></body></html>",
+    (text) => escapes.reduce((t, [c, e]) => t.replaceAll(c, e), text),
+    (text) => escapes.reduceRight((t, [c, e]) => t.replaceAll(e, c), text),
+  ],
+};
+
+/** Reads the last line. No hash covers it, so it has to be the one that Warder writes. */
+function read(last: string): Seal {
+  for (const [format, [before, after, write, unwrite]] of Object.entries(forms)) {
+    if (!last.startsWith(before) || !last.endsWith(after) || last.length < before.length + after.length)
+      continue;
+    let seal: Seal;
+    try {
+      seal = JSON.parse(unwrite(last.slice(before.length, last.length - after.length)));
+    } catch {
+      throw new Error("The seal at its end cannot be read.");
+    }
+    if (seal?.format !== format || before + write(text(seal)) + after !== last)
+      throw new Error("The line of its seal was changed.");
+    return seal;
+  }
+  throw new Error(missing);
+}
+
+const fields = [
+  "kind",
+  "instance",
+  "from",
+  "to",
+  "tz",
+  "format",
+  "created",
+  "by",
+  "blocks",
+  "bytes",
+  "sha256",
+  "key",
+  "signature",
+] as const satisfies (keyof Seal)[];
+
+const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d*[1-9])?Z$/;
+
+/** The seal as Warder writes it: its fields in order, times in UTC, what means something in a page escaped. */
+function text(seal: Seal): string {
+  if (![seal.from, seal.to, seal.created].every((t) => time.test(t))) return "";
+  return JSON.stringify(Object.fromEntries(fields.map((f) => [f, seal[f]]))).replace(
     /[<>&\u2028\u2029]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
