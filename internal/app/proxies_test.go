@@ -86,7 +86,7 @@ func program(t *testing.T, name string) string {
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		port := strconv.Itoa(11_000 + rand.IntN(20_000))
 		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			_ = l.Close()
 			return port

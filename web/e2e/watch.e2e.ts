@@ -26,6 +26,7 @@ afterAll(async () => {
 
 /** Opens the first page and returns what the API answered for its chart. */
 async function open(path = "/"): Promise<Bucket[]> {
+  await page.goto("about:blank"); // what the page before still asks for is no answer
   const [answer] = await Promise.all([
     page.waitForResponse((r) => r.url().includes("/v1/stats/trend")),
     page.goto(warder.url + path),
@@ -177,12 +178,19 @@ it("finds the reference that a blocked caller reads out", async () => {
   const field = page.getByRole("textbox", { name: "Search", exact: true });
   await field.waitFor();
   expect(await field.inputValue()).toBe(typed);
+  expect(await field.evaluate((e) => e === document.activeElement)).toBe(true);
   await page
     .getByText(decision.reference ?? "", { exact: false })
     .first()
     .click();
   await page.waitForURL(/\/(references|blocks)/);
   await page.getByText("203.0.113.251").first().waitFor();
+  // The field is empty when it opens again; Enter goes where the first line leads.
+  await page.keyboard.press("/");
+  await page.keyboard.type("audit");
+  expect(await field.inputValue()).toBe("audit");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/events\?q=audit/);
 });
 
 it("had no violation, no error, no dialog, no request elsewhere", () => {

@@ -10,9 +10,12 @@ export function TabStrip(props: { chosen: string; label: string; mb?: MantineSpa
   const list = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const show = () => {
+      const box = strip.current;
       const tab = list.current?.querySelector<HTMLElement>(`[data-tab="${chosen}"]`);
-      if (strip.current && tab)
-        strip.current.scrollLeft = tab.offsetLeft - (strip.current.clientWidth - tab.offsetWidth) / 2;
+      if (!box || !tab) return;
+      const left = tab.offsetLeft;
+      const shown = left >= box.scrollLeft && left + tab.offsetWidth <= box.scrollLeft + box.clientWidth;
+      if (!shown) box.scrollLeft = left - (box.clientWidth - tab.offsetWidth) / 2;
     };
     // At once, and when a number beside a tab has made the list longer.
     const watch = new ResizeObserver(show);

@@ -12,7 +12,7 @@ import {
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useCallback, useEffect, useState } from "react";
+import { type RefObject, useEffect, useRef, useState } from "react";
 import { api, data } from "@/api/client";
 import { parseSearch } from "@/lib/filters";
 import { type Hit, resolve } from "@/lib/resolve";
@@ -40,28 +40,28 @@ const kinds: Record<string, string> = {
   block: "Block",
 };
 
-/** Letters typed while the search opens, before its field has the focus, belong
- * into it, and are no shortcut of the page under it. */
-function useTypedEarly(add: (letter: string) => void) {
+/** What is typed while the search opens, before its field has the focus, goes
+ * there, and is no shortcut of the page under it. */
+function useFieldTakesKeys(field: RefObject<HTMLInputElement | null>) {
   useEffect(() => {
     const press = (e: KeyboardEvent) => {
-      const inField = e.target instanceof Element && e.target.closest("input, textarea, select");
-      if (!store.getState().opened || inField) return;
-      if (e.key.length !== 1 || e.ctrlKey || e.metaKey || e.altKey) return;
-      e.preventDefault();
+      if (!store.getState().opened || !field.current || e.target === field.current) return;
+      if (e.key === "Escape" || e.key === "Tab") return;
+      if ((e.ctrlKey || e.metaKey) && !e.getModifierState("AltGraph")) return;
       e.stopPropagation();
-      add(e.key);
+      field.current.focus({ preventScroll: true });
     };
     document.addEventListener("keydown", press, true);
     return () => document.removeEventListener("keydown", press, true);
-  }, [add]);
+  }, [field]);
 }
 
 /** Finds addresses, accounts, events and references, and the pages. Opens on
  * "/" and Ctrl+K. */
 export function Search() {
   const [text, setText] = useState("");
-  useTypedEarly(useCallback((letter) => setText((t) => t + letter), []));
+  const field = useRef<HTMLInputElement>(null);
+  useFieldTakesKeys(field);
   const [asked] = useDebouncedValue(text.trim(), 180);
   const navigate = useNavigate();
   const found = useQuery({
@@ -97,12 +97,14 @@ export function Search() {
       query={text}
       onQueryChange={setText}
       shortcut={["mod + K", "/"]}
+      transitionProps={{ duration: 0 }} // the field is there for the next key
       scrollable
       maxHeight={420}
       clearQueryOnClose
       attributes={{ content: { "aria-label": "Search" } }}
     >
       <Spotlight.Search
+        ref={field}
         placeholder="Address, account, event or reference"
         aria-label="Search"
         leftSection={<IconSearch size={18} stroke={1.6} />}
