@@ -1,6 +1,7 @@
 package store
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -22,5 +23,24 @@ func TestQuarterIsWhole(t *testing.T) {
 	starts, _, err := q.cut(EventFilter{From: time.Date(2026, 10, 24, 0, 0, 0, 0, zone)})
 	if err != nil || len(starts) != 31 { // and where the last ends
 		t.Errorf("%d instants of 30 days, %v", len(starts), err)
+	}
+}
+
+// TestTrendEndsNow: minutes that have not begun would look as if the attack was
+// over. An event of a clock that is ahead is shown all the same.
+func TestTrendEndsNow(t *testing.T) {
+	d := openAt(t, filepath.Join(t.TempDir(), "warder.db"))
+	now := time.Date(2026, 11, 22, 10, 19, 30, 0, time.UTC)
+	got, err := d.Trend(t.Context(), EventFilter{From: now.Add(-time.Hour)}, TrendQuery{Now: now, Bucket: "auto"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := got.Buckets[0].Time, got.Buckets[len(got.Buckets)-1]
+	if !first.Equal(now.Add(-64*time.Minute-30*time.Second)) || !last.Time.Equal(now.Add(-30*time.Second)) || !got.To.Equal(last.End) {
+		t.Errorf("from %v to %v, %v", first, last, got.To)
+	}
+	ahead := Trend{Buckets: []Bucket{{Time: now.Add(-time.Minute)}, {Time: now.Add(time.Minute), Info: 1}, {Time: now.Add(2 * time.Minute)}}}
+	if ahead.begun(now); len(ahead.Buckets) != 2 {
+		t.Errorf("%+v", ahead.Buckets)
 	}
 }

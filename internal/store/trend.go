@@ -212,7 +212,23 @@ func (d *DB) Trend(ctx context.Context, f EventFilter, q TrendQuery) (Trend, err
 		}
 		end = first
 	}
+	if bucket == "minute" {
+		t.begun(q.Now)
+	}
 	return t, nil
+}
+
+// begun leaves out what is empty because it has not begun: the quarter of an
+// hour that a trend ends with is not over.
+func (t *Trend) begun(now time.Time) {
+	n := len(t.Buckets)
+	for n > 1 {
+		if b := t.Buckets[n-1]; !b.Time.After(now) || b.Info+b.Warning+b.High+b.Critical > 0 {
+			break
+		}
+		n--
+	}
+	t.Buckets, t.To = t.Buckets[:n], t.Buckets[n-1].End
 }
 
 // Types counts events by name, most frequent first.
