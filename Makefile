@@ -1,6 +1,6 @@
 # make run     build, and start Warder on SQLite in ./data
 # make demo    the same before a sample platform that is under attack
-# make test    everything that must hold, in about ten minutes on two cores, three more the first time
+# make test    everything that must hold, in eight to ten minutes on two cores, longer the first time
 # make lint    formatting and static analysis
 # make bench   the table of speed and memory
 # make fuzz    every fuzz target for FUZZTIME seconds

@@ -109,8 +109,8 @@ func checkSpan(f *warder.Faults, from, to time.Time) {
 	}
 }
 
-// Counted says what a statistic was counted over. Its ends are whole quarters
-// of an hour: the same filter with these ends lists exactly what was counted.
+// Counted says what a statistic was counted over, in whole quarters of an hour
+// but for now: the same filter with these ends lists exactly what was counted.
 type Counted struct {
 	From    *time.Time `json:"from,omitempty" doc:"Where counting began; absent: at the oldest event."`
 	To      *time.Time `json:"to,omitempty" doc:"Where it ended; absent: now."`

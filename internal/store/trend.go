@@ -44,8 +44,8 @@ type Bucket struct {
 	Critical int64     `json:"critical"`
 }
 
-// Counted says what a statistic was counted over. From and To are whole
-// quarters of an hour, since that is what statistics are kept by. Sampled says
+// Counted says what a statistic was counted over: whole quarters of an hour, as
+// statistics are kept; a trend by the minute ends with this minute. Sampled says
 // that the filter is one that they do not know and that so much matches that
 // only what happened since Since was counted.
 type Counted struct {
