@@ -13,11 +13,15 @@ import (
 
 // Journal is all that the engine asks of durable storage. store implements it.
 type Journal interface {
-	// Commit makes records durable, all in one transaction, in the order given.
-	// A record whose No is not above the last one committed is skipped: the
-	// caller repeats a Commit whose outcome it does not know. An error means
-	// that nothing of the call is durable (or that its outcome is unknown).
+	// Commit writes records, all in one transaction, in the order given. A record
+	// whose No is not above the last one committed is skipped: the caller repeats
+	// a Commit whose outcome it does not know. An error means that nothing of the
+	// call was written (or that its outcome is unknown).
 	Commit(ctx context.Context, records []*Record) (Committed, error)
+
+	// Sync makes durable what was committed before. Commit goes on meanwhile.
+	// After an error it is called again.
+	Sync() error
 
 	// Answers returns what was answered to the events that app reported under
 	// ids since the given time; ids never seen are absent.

@@ -18,6 +18,9 @@ type memJournal struct {
 	mu       sync.Mutex
 	broken   error
 	stuck    chan struct{} // not nil: Commit waits for it
+	slow     chan struct{} // not nil: Sync waits for it
+	unsynced error         // what Sync says
+	syncs    int
 	no       int64
 	events   []Event
 	blocks   map[string]*Block
@@ -142,6 +145,19 @@ func (m *memJournal) Commit(ctx context.Context, records []*Record) (Committed, 
 		}
 	}
 	return out, nil
+}
+
+func (m *memJournal) Sync() error {
+	m.mu.Lock()
+	slow := m.slow
+	m.mu.Unlock()
+	if slow != nil {
+		<-slow
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.syncs++
+	return m.unsynced
 }
 
 func (m *memJournal) revoke(r Revoke) (out []Revoked) {
@@ -307,6 +323,13 @@ func (m *memJournal) counts() (blocks, alerts, audits int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.blocks), len(m.alerts), len(m.audit)
+}
+
+// synced is how often Sync was called.
+func (m *memJournal) synced() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.syncs
 }
 
 // journaled is a copy of what tests look at.

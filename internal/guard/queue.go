@@ -38,20 +38,23 @@ type pending struct {
 	underWay, unwanted bool
 }
 
-// queue is the group commit: while one transaction runs the next gathers.
-// Commits follow one another without a timer.
+// queue is the group commit: while one transaction runs the next gathers, and
+// while the disk makes one durable the next is written. Commits follow one
+// another without a timer.
 type queue struct {
 	journal Journal
 	log     *slog.Logger
 	health  func(err error) // nil error: the journal works again
 
-	mu    sync.Mutex // guards what follows
-	items []*pending
-	rows  int
-	bytes int64
-	no    int64
+	mu      sync.Mutex // guards what follows
+	items   []*pending // those written and not yet durable, then the others
+	written int        // how many of items are
+	rows    int
+	bytes   int64
+	no      int64
 
-	wake chan struct{}
+	wake     chan struct{}
+	unsynced atomic.Bool // what was written does not become durable
 
 	commits      atomic.Int64
 	commitNanos  atomic.Int64
@@ -113,7 +116,7 @@ func (q *queue) notice(rec *Record) {
 
 // withdraw takes a record back that is not durable. False means that it is too
 // late: its commit is done, or under way; should that fail, the record is not
-// tried again but ends with ErrBusy.
+// tried again but ends with ErrBusy. What is written stays.
 func (q *queue) withdraw(p *pending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -155,9 +158,40 @@ func (q *queue) depth() (rows int, bytes int64) {
 	return q.rows, q.bytes
 }
 
+// writeAhead is how many transactions may be written before the first of them
+// is durable.
+const writeAhead = 4
+
+// batch is what one transaction wrote.
+type batch struct {
+	items  []*pending
+	result Committed
+	begun  time.Time
+}
+
 // run commits until ctx ends, then once more what is left, for at most five
 // seconds.
 func (q *queue) run(ctx context.Context) {
+	ends, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastPatience, cancel) })()
+	written := make(chan batch, writeAhead)
+	synced := make(chan struct{})
+	go func() {
+		defer close(synced)
+		q.sync(ends, written)
+	}()
+	q.write(ctx, ends, written)
+	close(written)
+	<-synced
+	q.abandon()
+}
+
+// lastPatience is how long the last commits may take after the end.
+const lastPatience = 5 * time.Second
+
+// write commits what is queued until ctx ends, then what is left until ends does.
+func (q *queue) write(ctx, ends context.Context, written chan<- batch) {
 	var pause time.Duration
 	for {
 		if pause > 0 {
@@ -171,68 +205,114 @@ func (q *queue) run(ctx context.Context) {
 			case <-ctx.Done():
 			}
 		}
-		for q.commitBatch(ctx, &pause) {
+		for q.writeBatch(ends, &pause, written) {
 		}
 		if ctx.Err() != nil {
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			for q.commitBatch(last, &pause) {
+			for q.writeBatch(ends, &pause, written) {
 			}
-			q.abandon()
 			return
 		}
 	}
 }
 
-// commitBatch commits the oldest records and reports whether to go on at once.
-func (q *queue) commitBatch(ctx context.Context, pause *time.Duration) bool {
-	batch := q.take()
-	if len(batch) == 0 {
+// writeBatch commits the oldest records and reports whether to go on at once.
+func (q *queue) writeBatch(ends context.Context, pause *time.Duration, written chan<- batch) bool {
+	b := batch{items: q.take(), begun: time.Now()}
+	if len(b.items) == 0 {
 		*pause = 0
 		return false
 	}
-	recs := make([]*Record, len(batch))
-	for i, p := range batch {
+	recs := make([]*Record, len(b.items))
+	for i, p := range b.items {
 		recs[i] = p.rec
 	}
-	start := time.Now()
-	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
-	result, err := q.journal.Commit(cctx, recs)
+	cctx, cancel := context.WithTimeout(ends, commitPatience)
+	var err error
+	b.result, err = q.journal.Commit(cctx, recs)
 	cancel()
 	if err != nil {
-		if refused := (*RefusedError)(nil); errors.As(err, &refused) && q.drop(batch, refused) {
+		if refused := (*RefusedError)(nil); errors.As(err, &refused) && q.drop(b.items, refused) {
 			return true
 		}
-		q.release(batch)
-		if q.health != nil {
-			q.health(err)
-		}
+		q.release(b.items)
+		q.tell(err)
 		*pause = min(max(2**pause, 20*time.Millisecond), time.Second)
 		return false
 	}
-	q.commits.Add(1)
-	q.commitNanos.Add(int64(time.Since(start)))
 	*pause = 0
-	if q.health != nil {
-		q.health(nil)
+	if !q.unsynced.Load() {
+		q.tell(nil)
 	}
-	q.finish(batch, result)
+	q.mu.Lock()
+	q.written += len(b.items)
+	q.mu.Unlock()
+	written <- b
 	return true
 }
 
-// take marks the oldest records as under way, as many as fit in one
-// transaction, and returns them; they stay at the head of the queue.
+// sync makes durable what was written, one batch or several at a time, and tells
+// everybody. It gives up when ends does.
+func (q *queue) sync(ends context.Context, written <-chan batch) {
+	for b := range written {
+		ready := []batch{b}
+		for more := true; more && len(ready) < writeAhead; {
+			select {
+			case b, open := <-written:
+				if more = open; open {
+					ready = append(ready, b)
+				}
+			default:
+				more = false
+			}
+		}
+		var pause time.Duration
+		err := q.journal.Sync()
+		for err != nil && ends.Err() == nil {
+			q.unsynced.Store(true)
+			q.tell(err)
+			pause = min(max(2*pause, 20*time.Millisecond), time.Second)
+			select {
+			case <-time.After(pause):
+			case <-ends.Done():
+			}
+			err = q.journal.Sync()
+		}
+		if err != nil {
+			for range written { //nolint:revive // abandon tells the waiters of all that is left
+			}
+			return
+		}
+		if q.unsynced.Swap(false) {
+			q.tell(nil)
+		}
+		for _, b := range ready {
+			q.commits.Add(1)
+			q.commitNanos.Add(int64(time.Since(b.begun)))
+			q.finish(b.items, b.result)
+		}
+	}
+}
+
+func (q *queue) tell(err error) {
+	if q.health != nil {
+		q.health(err)
+	}
+}
+
+// take marks the oldest records that are not written as under way, as many as
+// fit in one transaction, and returns them; they stay where they are in the queue.
 func (q *queue) take() []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	items := q.items[q.written:]
 	n, rows, bytes := 0, 0, int64(0)
-	for n < len(q.items) && (n == 0 || rows+q.items[n].rows <= maxCommitRows && bytes+q.items[n].bytes <= maxCommitBytes) {
-		rows += q.items[n].rows
-		bytes += q.items[n].bytes
-		q.items[n].underWay = true
+	for n < len(items) && (n == 0 || rows+items[n].rows <= maxCommitRows && bytes+items[n].bytes <= maxCommitBytes) {
+		rows += items[n].rows
+		bytes += items[n].bytes
+		items[n].underWay = true
 		n++
 	}
-	return append([]*pending(nil), q.items[:n]...)
+	return append([]*pending(nil), items[:n]...)
 }
 
 // release makes the records of a failed commit wait for the next one, except
@@ -265,13 +345,14 @@ func (q *queue) drop(batch []*pending, refused *RefusedError) bool {
 	return false
 }
 
-// finish removes a committed batch from the queue and tells everybody.
+// finish removes a batch that is durable from the queue and tells everybody.
 func (q *queue) finish(batch []*pending, result Committed) {
 	q.mu.Lock()
 	for _, p := range batch {
 		q.rows -= p.rows
 		q.bytes -= p.bytes
 	}
+	q.written -= len(batch)
 	rest := q.items[len(batch):]
 	// Moving the rest down lets go of the committed records.
 	copy(q.items, rest)
@@ -297,7 +378,7 @@ func (q *queue) finish(batch []*pending, result Committed) {
 func (q *queue) abandon() {
 	q.mu.Lock()
 	items := q.items
-	q.items, q.rows, q.bytes = nil, 0, 0
+	q.items, q.written, q.rows, q.bytes = nil, 0, 0, 0
 	q.mu.Unlock()
 	for _, p := range items {
 		p.err = ErrNotDurable

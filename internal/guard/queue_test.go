@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +108,105 @@ func TestFullQueue(t *testing.T) {
 		}
 		if res := r.Report(context.Background(), r.app, []Incoming{in})[0]; res.Err != nil {
 			t.Errorf("the event again: %v", res.Err)
+		}
+	})
+}
+
+// While the disk makes one transaction durable the next is written, and nobody
+// is told before his own is.
+func TestCommitsGoOnWhileTheDiskWorks(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		slow := make(chan struct{})
+		r.j.set(func() { r.j.slow = slow })
+		before := r.j.peek().commits
+		var wg sync.WaitGroup
+		var told atomic.Int64
+		for i := range 3 * writeAhead {
+			wg.Go(func() {
+				res := r.Report(context.Background(), r.app, []Incoming{{Event: fail(fmt.Sprintf("198.51.100.%d", i), "alice")}})[0]
+				if res.Err != nil {
+					t.Errorf("event %d: %v", i, res.Err)
+				}
+				told.Add(1)
+			})
+			synctest.Wait()
+		}
+		now, syncs := r.j.peek().commits, r.j.synced()
+		// One batch is being synchronised, so many wait for that, and one has been
+		// written and waits for its place.
+		if n := now - before; n != 2+writeAhead {
+			t.Errorf("%d transactions were written ahead, want %d", n, 2+writeAhead)
+		}
+		if told.Load() != 0 {
+			t.Error("somebody was told before the disk was done")
+		}
+		r.j.set(func() { r.j.slow = nil })
+		close(slow)
+		wg.Wait()
+		if n := r.j.synced() - syncs; n >= 2+writeAhead {
+			t.Errorf("%d synchronisations for what had gathered", n)
+		}
+	})
+}
+
+// SEMANTICS 44: a disk that does not take what is written: 503, degraded,
+// nothing is written twice, and when it does again all of it counted once.
+func TestSyncFails(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		r.j.set(func() { r.j.unsynced = errDisk })
+		in := Incoming{Event: fail(attacker, "alice"), Digest: []byte("d")}
+		in.Event.ID = "one"
+		if res := r.Report(context.Background(), r.app, []Incoming{in})[0]; !errors.Is(res.Err, ErrNotDurable) {
+			t.Fatalf("got %v, want not durable", res.Err)
+		}
+		r.want(r.check("198.51.100.9"), warder.Allow, warder.OK)
+		if d := r.Degraded(); len(d) != 1 || d[0].Reason != DegradedStore {
+			t.Errorf("degraded %v, want %s", d, DegradedStore)
+		}
+		r.j.set(func() { r.j.unsynced = nil })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if d := r.Degraded(); len(d) != 0 {
+			t.Errorf("still degraded: %v", d)
+		}
+		if res := r.Report(context.Background(), r.app, []Incoming{in})[0]; res.Err != nil {
+			t.Errorf("the event again: %v", res.Err)
+		}
+		if n := len(r.j.named("USER_LOGIN_FAILURE")); n != 1 {
+			t.Errorf("%d events are stored, want one", n)
+		}
+		// A change that takes longer than anybody waits is not taken back when it is
+		// written already.
+		r.j.set(func() { r.j.unsynced = errDisk })
+		_, err := r.Block(context.Background(), Actor{Name: "test"}, NewBlock{IP: netip.MustParsePrefix("203.0.113.200/32"), Reason: "x"})
+		if !errors.Is(err, ErrNotDurable) && !errors.Is(err, ErrBusy) {
+			t.Errorf("a block: %v", err)
+		}
+		r.j.set(func() { r.j.unsynced = nil })
+		time.Sleep(2 * time.Second)
+		r.want(r.check("203.0.113.200"), warder.BlockAction, warder.Blocked)
+	})
+}
+
+// What is written and not durable when the engine stops is not acknowledged.
+func TestStopsWhileTheDiskFails(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		r.j.set(func() { r.j.unsynced = errDisk })
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				res := r.Report(context.Background(), r.app, []Incoming{{Event: fail(fmt.Sprintf("198.51.100.%d", i), "alice")}})[0]
+				if !errors.Is(res.Err, ErrNotDurable) {
+					t.Errorf("event %d: %v, want not durable", i, res.Err)
+				}
+			})
+			synctest.Wait()
+		}
+		began := time.Now()
+		r.stop()
+		wg.Wait()
+		if d := time.Since(began); d > lastPatience+2*time.Second {
+			t.Errorf("stopped after %s", d)
 		}
 	})
 }

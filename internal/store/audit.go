@@ -23,8 +23,8 @@ import (
 // with its length. Who can write the database but has no key can neither
 // change, delete, insert nor swap a row unseen. Cutting off the tail leaves a
 // valid chain, so the head is kept in a small file beside the database as well,
-// the anchor. The anchor is written after the commit: after a crash it may lag
-// behind, it never runs ahead.
+// the anchor. The anchor is written when the commit is on the disk: after a crash
+// it may lag behind, it never runs ahead.
 
 // auditHead is the last row of the trail.
 type auditHead struct {
@@ -105,7 +105,7 @@ func (d *DB) openAudit(ctx context.Context) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if head.seq == 0 {
-			d.writeAnchor()
+			d.writeAnchor(head)
 			return nil
 		}
 		problem = anchorProblem + "missing"
@@ -163,15 +163,15 @@ func (d *DB) holds(ctx context.Context, h auditHead) bool {
 
 func (d *DB) anchorPath() string { return d.path + ".anchor" }
 
-// writeAnchor is called with the turn to write. The line has one length and
-// fits a sector, so a crash leaves the old one or the new one.
-func (d *DB) writeAnchor() {
-	mac := newChain(d.key).seal("warder audit anchor 1", d.head, 0)
-	line := fmt.Sprintf("%020d %x %x\n", d.head.seq, d.head.hash, mac)
+// writeAnchor is called by one at a time, when the row is on the disk. The line
+// has one length and fits a sector, so a crash leaves the old one or the new one.
+func (d *DB) writeAnchor(head auditHead) {
+	mac := newChain(d.key).seal("warder audit anchor 1", head, 0)
+	line := fmt.Sprintf("%020d %x %x\n", head.seq, head.hash, mac)
 	f, err := os.OpenFile(d.anchorPath(), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
 		_, err = f.WriteAt([]byte(line), 0)
-		if d.head.seq <= 1 { // so that a new file is never found empty
+		if head.seq <= 1 { // so that a new file is never found empty
 			err = errors.Join(err, f.Sync(), syncDir(d.path))
 		}
 		err = errors.Join(err, f.Close())

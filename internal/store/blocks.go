@@ -453,5 +453,9 @@ func (d *DB) Revocations(ctx context.Context, after int64, limit int) (Revocatio
 	if err != nil {
 		return r, fmt.Errorf("read revocations: %w", err)
 	}
-	return r, nil
+	if len(r.Items) == 0 {
+		return r, nil
+	}
+	// Who has seen a number will not ask for it again.
+	return r, d.durable.waitSeen()
 }

@@ -32,7 +32,7 @@ const (
 func (d *DB) Commit(ctx context.Context, records []*guard.Record) (guard.Committed, error) {
 	var done guard.Committed
 	lookback := time.Duration(d.history.Load()) * time.Microsecond
-	err := d.write(ctx, func(t *tx) error {
+	_, err := d.commit(ctx, func(t *tx) error {
 		done = guard.Committed{}
 		var last int64
 		if err := t.row("SELECT value FROM meta WHERE name = $1", metaLastNo).Scan(&last); err != nil {
@@ -371,5 +371,8 @@ func (d *DB) Answers(ctx context.Context, app string, ids []string, since time.T
 			out[id] = a
 		}
 	}
-	return out, nil
+	if len(out) == 0 {
+		return out, nil
+	}
+	return out, d.durable.waitSeen()
 }

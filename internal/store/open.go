@@ -48,6 +48,7 @@ type DB struct {
 	history atomic.Int64         // look-back of History in microseconds
 
 	checkpointer *checkpointer
+	durable      *durable
 
 	closing sync.Once
 }
@@ -119,6 +120,10 @@ func (d *DB) open(ctx context.Context, o Options) error {
 	if err := d.openCheckpointer(ctx, o); err != nil {
 		return err
 	}
+	if err := d.openDurable(); err != nil {
+		return err
+	}
+	// What a killed process left in the log is on the disk, too, after this.
 	if err := d.Writable(ctx); err != nil {
 		return err
 	}
@@ -138,7 +143,7 @@ func dsn(o Options, reader bool) string {
 	} else {
 		q.Set("_auto_vacuum", "incremental")
 		q.Set("_journal_mode", "WAL")
-		q.Set("_synchronous", "FULL")
+		q.Set("_synchronous", "NORMAL") // see durable
 		q.Add("_pragma", "cache_size(-32768)")
 		q.Add("_pragma", "journal_size_limit("+strconv.Itoa(walLimit*pageSize)+")")
 	}
@@ -245,6 +250,9 @@ func (d *DB) Close() error {
 		if d.checkpointer != nil {
 			d.checkpointer.close()
 		}
+		if d.durable != nil {
+			err = d.Sync() // so that the anchor is that of the last row
+		}
 		<-d.turn // never given back: later writes see a closed database
 		for _, s := range d.stmts {
 			_ = s.Close()
@@ -255,13 +263,16 @@ func (d *DB) Close() error {
 		}
 		d.readsMu.Unlock()
 		if d.readDB != nil {
-			err = d.readDB.Close()
+			err = errors.Join(err, d.readDB.Close())
 		}
 		if d.w != nil {
 			err = errors.Join(err, d.w.Close())
 		}
 		if d.pool != nil {
 			err = errors.Join(err, d.pool.Close())
+		}
+		if d.durable != nil {
+			err = errors.Join(err, d.durable.file.Close())
 		}
 		close(d.turn)
 	})

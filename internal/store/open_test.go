@@ -98,7 +98,7 @@ func TestOpenSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "odd name ?#%.db")
 	d := openAt(t, path)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "auto_vacuum": "2",
+		"journal_mode": "wal", "synchronous": "1", "foreign_keys": "1", "auto_vacuum": "2",
 	} {
 		var got string
 		if err := d.w.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {

@@ -41,7 +41,10 @@ func (d *DB) AlertsAfter(ctx context.Context, after int64, limit int) ([]Queued,
 	if err != nil {
 		return nil, fmt.Errorf("read alerts: %w", err)
 	}
-	return out, nil
+	if len(out) == 0 {
+		return nil, nil
+	}
+	return out, d.durable.waitSeen()
 }
 
 // ListAlerts returns alerts, latest first.

@@ -21,16 +21,26 @@ type tx struct {
 	after func()
 }
 
-// write runs f in a transaction. It waits for its turn and for the lock of the
-// file as long as ctx and the busy timeout allow; from then on the transaction
-// is carried through, so that its outcome is known.
+// write runs f in a transaction and returns when it is on the disk. It waits for
+// its turn and for the lock of the file as long as ctx and the busy timeout allow;
+// from then on the transaction is carried through, so that its outcome is known.
 func (d *DB) write(ctx context.Context, f func(*tx) error) error {
+	n, err := d.commit(ctx, f)
+	if err != nil {
+		return err
+	}
+	return d.durable.wait(n)
+}
+
+// commit is write that does not wait for the disk; it returns the number that
+// tells durable what to wait for.
+func (d *DB) commit(ctx context.Context, f func(*tx) error) (n int64, err error) {
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	case _, open := <-d.turn:
 		if !open {
-			return errClosed
+			return 0, errClosed
 		}
 	}
 	defer func() { d.turn <- struct{}{} }()
@@ -39,35 +49,35 @@ func (d *DB) write(ctx context.Context, f func(*tx) error) error {
 	t := &tx{d: d, ctx: context.WithoutCancel(ctx), head: d.head}
 	if _, err := d.w.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
-		return fmt.Errorf("begin transaction: %w", translate(err))
+		return 0, fmt.Errorf("begin transaction: %w", translate(err))
 	}
-	err := f(t)
+	err = f(t)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err == nil {
+		n = d.durable.begin()
 		if err = t.exec("COMMIT"); err != nil {
 			err = fmt.Errorf("commit transaction: %w", translate(err))
+		} else {
+			d.head = t.head
 		}
+		d.durable.end(d.head)
 	}
 	if err != nil {
 		// After some errors SQLite has rolled back by itself; then this says
 		// that there is no transaction, which is all that is wanted.
 		_, _ = d.w.ExecContext(t.ctx, "ROLLBACK")
 		d.checkpointer.failed(err)
-		return err
+		return 0, err
 	}
 	d.checkpointer.committed()
 	if t.after != nil {
 		t.after()
 	}
-	if t.head != d.head {
-		d.head = t.head
-		d.writeAnchor()
-	}
-	return nil
+	return n, nil
 }
 
 // stmt returns the prepared statement of a query. The set of queries is fixed

@@ -172,6 +172,8 @@ func (noJournal) Commit(context.Context, []*guard.Record) (guard.Committed, erro
 	return guard.Committed{}, nil
 }
 
+func (noJournal) Sync() error { return nil }
+
 func (noJournal) Answers(context.Context, string, []string, time.Time) (map[string]guard.Answer, error) {
 	return nil, nil
 }
