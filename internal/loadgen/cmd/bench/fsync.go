@@ -37,26 +37,11 @@ func fsyncRow(ctx context.Context, b *bench) (_ []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := rand.New(rand.NewPCG(5, 6))
-	bodies := make([][]byte, 1<<14)
-	for i := range bodies {
-		var w strings.Builder
-		event(&w, r, people)
-		bodies[i] = []byte(w.String())
-	}
-	o := loadgen.Options{Target: server.url, Next: posts("/v1/events", key, bodies), Duration: 2 * time.Second}
-	_, err = good(loadgen.Closed(ctx, 64, o)) // warms up
-	o.Duration = 10 * time.Second
-	began := time.Now()
-	var res loadgen.Result
-	if err == nil {
-		res, err = good(loadgen.Closed(ctx, 64, o))
-	}
-	ended := time.Now()
-	if err = errors.Join(err, server.stop()); err != nil {
+	var res timed
+	if err = errors.Join(b.outside(ctx, &res, "single", server.url, key), server.stop()); err != nil {
 		return nil, err
 	}
-	syncs, err := countLines(trace, began, ended)
+	syncs, err := countLines(trace, res.Began, res.Ended)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +53,38 @@ func fsyncRow(ctx context.Context, b *bench) (_ []figure, err error) {
 		},
 		{what: "  latency", got: fmt.Sprintf("p99 %s at %.0f/s", ms(res.P99), res.Rate), budget: "p99 <= 25 ms", ok: res.P99 <= 25*time.Millisecond},
 	}, nil
+}
+
+// timed is a result with its place in time.
+type timed struct {
+	loadgen.Result
+	Began, Ended time.Time
+}
+
+// single reports single events with 64 clients: URL KEY.
+func single(ctx context.Context, args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: single URL KEY")
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	bodies := make([][]byte, 1<<14)
+	for i := range bodies {
+		var w strings.Builder
+		event(&w, r, people)
+		bodies[i] = []byte(w.String())
+	}
+	o := loadgen.Options{Target: args[0], Next: posts("/v1/events", args[1], bodies), Duration: 2 * time.Second}
+	if _, err := good(loadgen.Closed(ctx, 64, o)); err != nil { // warms up
+		return err
+	}
+	o.Duration = 10 * time.Second
+	t := timed{Began: time.Now()}
+	var err error
+	if t.Result, err = good(loadgen.Closed(ctx, 64, o)); err != nil {
+		return err
+	}
+	t.Ended = time.Now()
+	return json.NewEncoder(os.Stdout).Encode(t)
 }
 
 // countLines counts the calls that a trace has between two instants.

@@ -178,6 +178,8 @@ func play(ctx context.Context, part string, args []string) error {
 		return serveHandler(ctx, http.HandlerFunc(allow))
 	case "probe":
 		return probe(ctx, args)
+	case "single":
+		return single(ctx, args)
 	case "ingest":
 		return saturate(ctx, args)
 	case "flood":

@@ -14,8 +14,8 @@ import (
 const stallTime = 8 * time.Second
 
 // stallRow asks for checks at a fixed rate while the rest of Warder is kept
-// busy. The probe is a process of its own and measures from the instant at which
-// a check was due.
+// busy. The probe is a process of its own, with a processor when it wants one, and
+// measures from the instant at which a check was due.
 func stallRow(ctx context.Context, b *bench) (_ []figure, err error) {
 	dir, key, err := b.data(ctx)
 	if err != nil {
@@ -31,7 +31,7 @@ func stallRow(ctx context.Context, b *bench) (_ []figure, err error) {
 		var p probed
 		var note string
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return b.part(ctx, &p, "probe", server.url, key, d.String()) })
+		g.Go(func() error { return b.outside(ctx, &p, "probe", server.url, key, d.String()) })
 		g.Go(func() (err error) {
 			note, err = f(ctx)
 			return err
@@ -43,7 +43,7 @@ func stallRow(ctx context.Context, b *bench) (_ []figure, err error) {
 			return fmt.Errorf("%s: %d of %d checks were answered", what, p.OK, p.Sent)
 		}
 		figures = append(figures, figure{
-			what: what, got: fmt.Sprintf("p99 %s (p50 %s, max %s%s)", ms(p.P99), ms(p.P50), ms(p.Max), note),
+			what: what, got: fmt.Sprintf("p99 %s (p50 %s, max %s, the client late by up to %s%s)", ms(p.P99), ms(p.P50), ms(p.Max), ms(p.Lag), note),
 			budget: "p99 <= 5 ms", ok: p.P99 <= 5*time.Millisecond,
 		})
 		return nil
