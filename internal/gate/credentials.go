@@ -79,10 +79,13 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 		return nil, c, err
 	}
 	var sent fields
-	if endpoints[0].Format == formatRPC && len(body) > 0 {
-		sent, err = rpcFields(body)
-	} else {
+	switch {
+	case endpoints[0].Format != formatRPC:
 		sent, err = formFields(r.Header.Get("Content-Type"), body)
+	case len(body) > 0:
+		// A call says all by itself: what stands in the query, nobody reads.
+		query = nil
+		sent, err = rpcFields(body)
 	}
 	if err != nil {
 		return nil, c, err
