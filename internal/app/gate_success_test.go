@@ -266,3 +266,37 @@ func TestGateUncountedEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestGateOtherSitesGet: nobody guesses by what a page embeds.
+func TestGateOtherSitesGet(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	c := g.client()
+	get := func(from, path, dest string) int {
+		return do(t, c, g.request("GET", path, from, nil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", dest)).status
+	}
+	for i := range 6 {
+		for n, path := range []string{"/login?username=a&password=", "/mfa?code=", "/reset-password?token="} {
+			for _, dest := range []string{"image", "iframe", "empty"} {
+				if status := get(fmt.Sprintf("203.0.113.%d", 100+n), fmt.Sprint(path, i), dest); status != http.StatusForbidden {
+					t.Errorf("%s as %s: %d", path, dest, status)
+				}
+			}
+		}
+	}
+	for i := range 6 {
+		picture := g.request("GET", fmt.Sprint("/login?username=a&password=", i), "203.0.113.106", nil, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Dest", "image")
+		if r := do(t, c, picture); r.status != http.StatusForbidden {
+			t.Errorf("a picture in a page of ours: %d", r.status)
+		}
+	}
+	// What somebody opens is no trick: a link of a mail, a form to begin with.
+	if status := get("203.0.113.104", "/login", "document"); status != http.StatusOK {
+		t.Errorf("a link to the form: %d", status)
+	}
+	if status := get("203.0.113.104", "/reset-password?token=1", "document"); status != http.StatusNotFound {
+		t.Errorf("a link of a mail: %d", status)
+	}
+	if blocks := g.blocks(t); len(blocks) > 0 || g.checked.Load() > 0 {
+		t.Errorf("blocked %v, %d guesses", blocks, g.checked.Load())
+	}
+}

@@ -48,6 +48,25 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 		return false
 	}
 	x.endpoint, x.claims = ep, c
+	if c.given && ep.lures(r, x.crossing) {
+		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
+		return false
+	}
+	return true
+}
+
+// lures reports whether a browser sends a guess that its user knows nothing of:
+// a picture or a frame of another site can have any address of ours, and so can
+// a picture that somebody put into a page of our own. What a user opens, such
+// as the link of a mail, is no trick, unless there is a password in it.
+func (e *Endpoint) lures(r *http.Request, crossing bool) bool {
+	if e.Kind == Basic || !e.Kind.guesses() && e.Kind != ResetRequest {
+		return false // browsers send Basic credentials with every request
+	}
+	switch dest := r.Header.Get("Sec-Fetch-Dest"); dest {
+	case "", "empty", "document", "frame", "iframe":
+		return crossing && (e.Kind == SignIn || dest != "document")
+	}
 	return true
 }
 
