@@ -300,3 +300,26 @@ func TestGateOtherSitesGet(t *testing.T) {
 		t.Errorf("blocked %v, %d guesses", blocks, g.checked.Load())
 	}
 }
+
+// TestGateFormsAreOpened: to open the form of a recovery asks for none.
+func TestGateFormsAreOpened(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "wordpress" })
+	g.mux.HandleFunc("/wp-login.php", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a form") })
+	c := g.client()
+	for range 12 {
+		for _, action := range []string{"lostpassword", "register"} {
+			if r := do(t, c, g.request("GET", "/wp-login.php?action="+action, "203.0.113.105", nil)); r.status != http.StatusOK {
+				t.Fatalf("%s: %d", action, r.status)
+			}
+		}
+	}
+	if n := g.events(t, "USER_PASSWORD_RESET_REQUEST") + g.events(t, "SIGNUP_FAILURE"); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	for i := range 6 {
+		r := do(t, c, g.request("POST", "/wp-login.php?action=lostpassword", "203.0.113.105", url.Values{"user_login": {fmt.Sprint(i)}}))
+		if (r.status == http.StatusOK) != (i < 4) {
+			t.Errorf("request %d: %d", i, r.status)
+		}
+	}
+}

@@ -114,7 +114,8 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 		return e, c, err
 	}
 	c.account = text(c.account, warder.MaxAccount)
-	c.given = len(body) > 0 || query.any(e.Password) || len(e.When) > 0
+	c.given = len(body) > 0 || query.any(e.Password) ||
+		len(e.When) > 0 && (e.Kind != ResetRequest && e.Kind != SignUp || query.any(e.Account)) // which else may show a form
 	c.sent = digest(r, body, e.Password)
 	return e, c, nil
 }
