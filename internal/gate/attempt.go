@@ -132,12 +132,11 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 		}
 		return
 	}
+	if x.endpoint.Kind == SecondFactor {
+		s.secondFactor(r, x)
+	}
 	q := x.query
 	q.Account, q.Realm, q.Event = x.claims.account, x.endpoint.Realm, x.endpoint.stem()
-	if q.Account == "" && q.Session != "" && x.endpoint.Kind == SecondFactor {
-		q.Account = s.accountOf(q.Session) // who has shown the password
-		x.claims.account = q.Account
-	}
 	if x.endpoint.Kind == Basic {
 		x.proof = string(hash(s.keys.guess, "proof", warder.AddressKey(q.IP).String(), q.Account, x.claims.password))
 		if s.isProved(x) {
@@ -151,8 +150,8 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			return
 		}
 	}
-	if s.signedInAsAnother(r, x) {
-		q.Session = ""
+	if x.endpoint.Kind == SignIn && s.signedInAsAnother(r, x) {
+		x.visitor.sessions, x.visitor.names, x.query.Session, q.Session = nil, nil, "", ""
 	}
 	a, err := s.engine.Begin(r.Context(), s.app, q, attemptWait, "")
 	switch {
@@ -205,12 +204,9 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 // his way without looking at the password, which would look like a success: with
 // an account of his own somebody could take out his failures at another one.
 func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
-	if x.endpoint.Kind != SignIn {
-		return false
-	}
 	var names []string
 	for i, session := range x.visitor.sessions {
-		if account := s.accountOf(session); account != "" && warder.AccountKey("", account) != warder.AccountKey("", x.claims.account) {
+		if account := s.accountOf(session); account != "" && !sameAccount(account, x.claims.account) {
 			names = append(names, x.visitor.names[i])
 		}
 	}
@@ -218,8 +214,30 @@ func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
 		return false
 	}
 	dropCookies(r.Header, func(name string) bool { return slices.Contains(names, name) })
-	x.visitor.sessions, x.visitor.names, x.query.Session = nil, nil, ""
 	return true
+}
+
+func sameAccount(a, b string) bool { return warder.AccountKey("", a) == warder.AccountKey("", b) }
+
+// secondFactor finds out whose second factor a request brings: that of whoever
+// signed in last, by one of its sessions. Those of others are kept out of it. A
+// field that names somebody else may be what the application goes by, or may
+// not, so that a success proves nothing then: with an account of his own nobody
+// completes the sign-in of another one.
+func (s *Site) secondFactor(r *http.Request, x *exchange) {
+	account, since := "", time.Time{}
+	for _, session := range x.visitor.sessions {
+		p, _ := s.people.get(session)
+		if of := s.accountOf(session); of != "" && (account == "" || p.since.After(since)) {
+			account, since, x.query.Session = of, p.since, session
+		}
+	}
+	if account == "" {
+		return
+	}
+	x.claims.unproven = x.claims.account != "" && !sameAccount(x.claims.account, account)
+	x.claims.account = account
+	s.signedInAsAnother(r, x)
 }
 
 // person is who a session belongs to, as far as the gate has seen.
@@ -228,6 +246,7 @@ type person struct {
 	// session is the one that the sign-in opened, where this is another name of
 	// it; empty: this is the one.
 	session string
+	since   time.Time // when it signed in; zero: not seen
 }
 
 // accountOf is the account that a session belongs to; empty: not known.
@@ -255,7 +274,8 @@ func (s *Site) goesOn(res *http.Response, x *exchange) {
 		return
 	}
 	if account := s.accountOf(x.query.Session); account != "" || s.isOwned(x.query.Session) {
-		s.owns(account, x.query.Session, res.Cookies())
+		p, _ := s.people.get(x.query.Session)
+		s.owns(person{account: account, since: p.since}, x.query.Session, res.Cookies())
 	}
 }
 
@@ -267,8 +287,9 @@ func (s *Site) isOwned(session string) bool {
 }
 
 // owns notes whose a session is, with the other names that cookies give it.
-func (s *Site) owns(account, session string, list []*http.Cookie) {
-	s.people.put(session, person{account: account})
+func (s *Site) owns(p person, session string, list []*http.Cookie) {
+	s.people.put(session, p)
+	p.session = session
 	for _, c := range list {
 		if !s.isSession(c.Name) || expired(c) {
 			continue
@@ -276,7 +297,7 @@ func (s *Site) owns(account, session string, list []*http.Cookie) {
 		if value := s.sessionValue(c.Value); value != "" {
 			if name := s.keys.sessionID(s.name, value); name != session {
 				s.renamed.Store(true)
-				s.people.put(name, person{account, session})
+				s.people.put(name, p)
 			}
 		}
 	}
@@ -439,6 +460,9 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		outcome = warder.OutcomeError
 		s.proved.put(x.proof+x.place, struct{}{})
 	}
+	if outcome == warder.Success && x.claims.unproven {
+		outcome = warder.OutcomeError
+	}
 	if x.token == "" {
 		return nil // let through unguarded
 	}
@@ -476,7 +500,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
 	if st.Session != "" {
-		s.owns(x.claims.account, st.Session, look.cookies)
+		s.owns(person{account: x.claims.account, since: time.Now()}, st.Session, look.cookies)
 	}
 	if x.endpoint.Kind == SecondFactor {
 		s.whole(x)

@@ -36,6 +36,7 @@ const (
 type credentials struct {
 	account, password string
 	given             bool // there is a password, or some field of it
+	unproven          bool // a success would not say that it was the account's
 	// sent is a digest of everything that could be taken for credentials.
 	sent []byte
 	// named says which of the endpoint's names for an account are there.
