@@ -1,7 +1,9 @@
 package app
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -321,5 +323,44 @@ func TestGateFormsAreOpened(t *testing.T) {
 		if (r.status == http.StatusOK) != (i < 4) {
 			t.Errorf("request %d: %d", i, r.status)
 		}
+	}
+}
+
+// TestGateConnection: a client cannot have the gate take out of a request what
+// the gate itself has gone by, such as the type of a form.
+func TestGateConnection(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-json" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		var sent struct{ Username, Password string }
+		body, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Content-Type") == "application/json" {
+			_ = json.Unmarshal(body, &sent)
+		} else { // what has no type is a form, as on Rack
+			form, _ := url.ParseQuery(string(body))
+			sent.Username, sent.Password = form.Get("username"), form.Get("password")
+		}
+		if sent.Password == "right" {
+			fmt.Fprint(w, "{}")
+			return
+		}
+		g.checked.Add(1)
+		http.Error(w, "no", http.StatusUnauthorized)
+	})
+	c := g.client()
+	post := func(body string, header ...string) {
+		r := g.request("POST", "/login", "203.0.113.107", nil, append(header, "Content-Type", "application/json")...)
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		do(t, c, r)
+	}
+	for i := range 20 {
+		if i%4 == 3 {
+			post(`{"username":"alice","password":"x","z":"&username=mallory&password=right&"}`, "Connection", "close, content-type")
+			continue
+		}
+		post(fmt.Sprintf(`{"username":"alice","password":"guess %d"}`, i))
+	}
+	if got := g.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
 	}
 }

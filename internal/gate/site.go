@@ -278,6 +278,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.figures.requests.Add(1)
 	begun := time.Now()
 	if r.ProtoMajor == 1 {
+		keepAll(r.Header)
 		rc := http.NewResponseController(w)
 		// Left over from the request before on this connection.
 		_ = rc.SetWriteDeadline(begun.Add(stall))
