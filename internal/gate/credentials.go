@@ -316,7 +316,7 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if slices.ContainsFunc(r.Header["Content-Encoding"], func(enc string) bool { return enc != "" && !strings.EqualFold(enc, "identity") }) {
 		return nil, &statusError{http.StatusUnsupportedMediaType, "A form must not be compressed."}
 	}
 	if r.ContentLength > maxForm {

@@ -246,3 +246,25 @@ func TestManyFields(t *testing.T) {
 		}
 	}
 }
+
+// TestCompressedForms: no form passes that we cannot read.
+func TestCompressedForms(t *testing.T) {
+	p, err := LoadProfile("generic-form")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		lines []string
+		fault bool
+	}{
+		{nil, false}, {[]string{""}, false}, {[]string{"Identity"}, false}, {[]string{"gzip"}, true}, {[]string{"identity, gzip"}, true},
+		{[]string{"identity", "gzip"}, true}, {[]string{"", "gzip"}, true},
+	} {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader("username=a"))
+		r.Header["Content-Encoding"] = tt.lines
+		ep, _ := p.find("/login")
+		if _, _, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited); (err != nil) != tt.fault {
+			t.Errorf("%q: %v", tt.lines, err)
+		}
+	}
+}
