@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -359,6 +361,27 @@ func TestGateConnection(t *testing.T) {
 			continue
 		}
 		post(fmt.Sprintf(`{"username":"alice","password":"guess %d"}`, i))
+	}
+	if got := g.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
+	}
+}
+
+// TestGateUpstreamPath: an application that stands below a path is guarded in
+// every spelling of it.
+func TestGateUpstreamPath(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Upstream += "/app" })
+	g.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := url.PathUnescape(r.URL.Path)
+		if path.Clean(p) == "/app/login" {
+			g.checked.Add(1)
+		}
+		fmt.Fprint(w, "Wrong user name or password.")
+	})
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.base, "http://"))
+	for i := range 20 {
+		target := []string{"/../app/login", "/x/..%2f../app/login", "/%252e%252e/app/login", "/login"}[i%4]
+		ask(t, port, "127.0.0.1", "POST", target, "X-Forwarded-For", "203.0.113.108", "Content-Length", "0")
 	}
 	if got := g.checked.Load(); got != 5 {
 		t.Errorf("%d guesses", got)

@@ -324,7 +324,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	endpoint, odd := s.profile.find(r.URL.EscapedPath())
 	x.endpoint = endpoint
 	switch {
-	case odd:
+	case odd || s.opts.Upstream.Path != "" && climbs(r.URL.EscapedPath()):
 		writeProblem(w, r, http.StatusBadRequest, "This path can be read in more than one way.")
 		return
 	case endpoint != nil && !client.Addr.IsValid():
