@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/guard"
 )
 
 // TestGateOwnSession: many applications send whoever is signed in on his way
@@ -385,5 +386,37 @@ func TestGateUpstreamPath(t *testing.T) {
 	}
 	if got := g.checked.Load(); got != 5 {
 		t.Errorf("%d guesses", got)
+	}
+}
+
+// TestGateSignOutThatAsks: who is asked whether he wants to sign out has not
+// signed out; his session still ends when it must.
+func TestGateSignOutThatAsks(t *testing.T) {
+	g := behindGate(t, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", g.mux)
+	mux.HandleFunc("/logout", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Do you want to sign out?") })
+	mux.HandleFunc("/admin/logout", func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "sms_session", MaxAge: -1})
+		fmt.Fprint(w, "You are signed out.")
+	})
+	g.mux = mux
+	const from = "203.0.113.109"
+	c := g.client()
+	cookie := []string{"Cookie", "sms_session=" + do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")}
+	do(t, c, g.request("GET", "/logout", from, nil, cookie...))
+	if n := g.events(t, "LOGOUT"); n != 0 {
+		t.Errorf("%d LOGOUT by a question", n)
+	}
+	if _, err := g.app.guard.RevokeSessions(t.Context(), guard.Actor{Name: "test"}, guard.RevokeRequest{Account: "alice", Realm: "user", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, cookie...)); r.status != http.StatusFound {
+		t.Errorf("the session goes on: %d %s", r.status, r.body)
+	}
+	cookie[1] = "sms_session=" + do(t, c, g.request("POST", "/login", from, right("bob"))).cookie("sms_session")
+	do(t, c, g.request("GET", "/admin/logout", from, nil, cookie...))
+	if n := g.events(t, "LOGOUT"); n != 1 {
+		t.Errorf("%d LOGOUT by a page that takes the cookie away", n)
 	}
 }

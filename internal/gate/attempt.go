@@ -380,7 +380,7 @@ func (s *Site) respond(res *http.Response) error {
 		x.decided()
 	case x.endpoint == nil:
 	case x.endpoint.Kind == SignOut:
-		if res.StatusCode < 400 && x.query.Session != "" && !x.crossing && (s.accountOf(x.query.Session) != "" || s.first(x, warder.Logout)) {
+		if s.leaves(res) && x.query.Session != "" && !x.crossing && (s.accountOf(x.query.Session) != "" || s.first(x, warder.Logout)) {
 			s.report(res.Request.Context(), x, warder.Logout, "")
 			s.people.drop(x.query.Session)
 		}
@@ -393,6 +393,16 @@ func (s *Site) respond(res *http.Response) error {
 		s.report(res.Request.Context(), x, x.endpoint.stem()+"_FAILURE", warder.WrongPassword)
 	}
 	return nil
+}
+
+// leaves reports whether a response is that to a sign-out. A page that takes no
+// cookie away may only ask whether one wants to leave; a session that is taken
+// for ended too early would not end when it must.
+func (s *Site) leaves(res *http.Response) bool {
+	if res.StatusCode < 300 && safe(res.Request.Method) {
+		return slices.ContainsFunc(res.Cookies(), func(c *http.Cookie) bool { return s.isSession(c.Name) && expired(c) })
+	}
+	return res.StatusCode < 400
 }
 
 // first reports whether an event that no rule counts, and that nobody is blocked
