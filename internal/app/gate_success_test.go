@@ -420,3 +420,40 @@ func TestGateSignOutThatAsks(t *testing.T) {
 		t.Errorf("%d LOGOUT by a page that takes the cookie away", n)
 	}
 }
+
+// TestGateResetOfAnother: where the link alone says whose password is set anew,
+// a field that names somebody else has no failures of his taken out.
+func TestGateResetOfAnother(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, _ *http.Request) {
+		g.checked.Add(1)
+		fmt.Fprint(w, "Wrong user name or password.")
+	})
+	g.mux.HandleFunc("/reset-password", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.FormValue("token"), "right") {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		http.Redirect(w, r, "/home", http.StatusFound)
+	})
+	c := g.client()
+	reset := func(from string, form url.Values) {
+		t.Helper()
+		if r := do(t, c, g.request("POST", "/reset-password", from, form)); r.status != http.StatusFound && g.checked.Load() < 5 {
+			t.Fatalf("reset: %d %s", r.status, r.body)
+		}
+	}
+	reset("203.0.113.110", url.Values{"token": {"right 0"}})
+	reset("203.0.113.111", url.Values{"token": {"right 1"}})
+	for i := range 20 {
+		if i%4 == 3 {
+			reset("203.0.113.112", url.Values{"token": {fmt.Sprint("right", i)}, "email": {"alice"}})
+			continue
+		}
+		do(t, c, g.request("POST", "/login", "203.0.113.112", wrong("alice", i)))
+	}
+	if got := g.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
+	}
+}
