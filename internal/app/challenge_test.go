@@ -672,3 +672,64 @@ func TestGateMFAEverywhere(t *testing.T) {
 		t.Errorf("after the second factor: %d %s", r.status, r.body)
 	}
 }
+
+// TestGateMFAOfAnother: with the session and the second factor of an account of
+// his own nobody completes the sign-in of another one, whose password he has,
+// or has wrong codes taken back.
+func TestGateMFAOfAnother(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	putFile(t, profile, strings.Replace(withMFA, "password: [code]", "account: [username], password: [code]", 1))
+	tricks := map[string]struct {
+		cookie string // %[1]s: his own session, %[2]s: the one that lacks its second factor
+		form   url.Values
+	}{
+		"beside his own":       {"sms_session=%[1]s; SMS_SESSION=%[2]s", nil},
+		"before his own":       {"SMS_SESSION=%[2]s; sms_session=%[1]s", nil},
+		"by name":              {"sms_session=%[1]s", url.Values{"username": {"alice"}}},
+		"by name, beside it":   {"sms_session=%[1]s; SMS_SESSION=%[2]s", url.Values{"username": {"alice"}}},
+		"by name, before it":   {"SMS_SESSION=%[2]s; sms_session=%[1]s", url.Values{"username": {"alice"}}},
+		"by his name":          {"SMS_SESSION=%[2]s; sms_session=%[1]s", url.Values{"username": {"mallory"}}},
+		"by his name, besides": {"sms_session=%[1]s; SMS_SESSION=%[2]s", url.Values{"username": {"mallory"}}},
+	}
+	n := 40
+	for name, trick := range tricks {
+		n++
+		from := fmt.Sprintf("203.0.113.%d", n)
+		g := challenging(t, "mfa", func(_ *config.Config, s *config.Site) { s.Profile = profile })
+		g.mux.HandleFunc("/mfa", func(w http.ResponseWriter, r *http.Request) {
+			c, err := r.Cookie("sms_session")
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if err != nil || r.FormValue("code") != g.sessions[c.Value]+"'s code" {
+				fmt.Fprint(w, "Your code, please.")
+				return
+			}
+			http.Redirect(w, r, "/home", http.StatusSeeOther)
+		})
+		c := g.client()
+		own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("sms_session")
+		g.annoy(t, from)
+		half := do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")
+		if own == "" || half == "" {
+			t.Fatal(name, own, half)
+		}
+		form := url.Values{"code": {"mallory's code"}}
+		for k, v := range trick.form {
+			form[k] = v
+		}
+		do(t, c, g.request("POST", "/mfa", from, form, "Cookie", fmt.Sprintf(trick.cookie, own, half)))
+		if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+half)); strings.Contains(r.body, "hello") {
+			t.Errorf("%s: whole without a second factor: %s", name, r.body)
+		}
+		half = do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")
+		if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+half)); strings.Contains(r.body, "hello") {
+			t.Errorf("%s: the demand is met: %s", name, r.body)
+		}
+		if r := do(t, c, g.request("POST", "/mfa", from, url.Values{"code": {"alice's code"}}, "Cookie", "sms_session="+half)); r.status != http.StatusSeeOther {
+			t.Errorf("%s: the right code: %d %s", name, r.status, r.body)
+		}
+		if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+half)); r.body != "hello alice" {
+			t.Errorf("%s: after the second factor: %d %s", name, r.status, r.body)
+		}
+	}
+}

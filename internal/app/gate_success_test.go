@@ -1,16 +1,21 @@
 package app
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/guard"
 )
 
 // TestGateOwnSession: many applications send whoever is signed in on his way
@@ -264,5 +269,191 @@ func TestGateUncountedEvents(t *testing.T) {
 		if n := g.events(t, "LOGOUT"); n != i+2 {
 			t.Errorf("%d LOGOUT, want %d", n, i+2)
 		}
+	}
+}
+
+// TestGateOtherSitesGet: nobody guesses by what a page embeds.
+func TestGateOtherSitesGet(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	c := g.client()
+	get := func(from, path, dest string) int {
+		return do(t, c, g.request("GET", path, from, nil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", dest)).status
+	}
+	for i := range 6 {
+		for n, path := range []string{"/login?username=a&password=", "/mfa?code=", "/reset-password?token="} {
+			for _, dest := range []string{"image", "iframe", "empty"} {
+				if status := get(fmt.Sprintf("203.0.113.%d", 100+n), fmt.Sprint(path, i), dest); status != http.StatusForbidden {
+					t.Errorf("%s as %s: %d", path, dest, status)
+				}
+			}
+		}
+	}
+	for i := range 6 {
+		picture := g.request("GET", fmt.Sprint("/login?username=a&password=", i), "203.0.113.106", nil, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Dest", "image")
+		if r := do(t, c, picture); r.status != http.StatusForbidden {
+			t.Errorf("a picture in a page of ours: %d", r.status)
+		}
+	}
+	// What somebody opens is no trick: a link of a mail, a form to begin with.
+	if status := get("203.0.113.104", "/login", "document"); status != http.StatusOK {
+		t.Errorf("a link to the form: %d", status)
+	}
+	if status := get("203.0.113.104", "/reset-password?token=1", "document"); status != http.StatusNotFound {
+		t.Errorf("a link of a mail: %d", status)
+	}
+	if blocks := g.blocks(t); len(blocks) > 0 || g.checked.Load() > 0 {
+		t.Errorf("blocked %v, %d guesses", blocks, g.checked.Load())
+	}
+}
+
+// TestGateFormsAreOpened: to open the form of a recovery asks for none.
+func TestGateFormsAreOpened(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "wordpress" })
+	g.mux.HandleFunc("/wp-login.php", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a form") })
+	c := g.client()
+	for range 12 {
+		for _, action := range []string{"lostpassword", "register"} {
+			if r := do(t, c, g.request("GET", "/wp-login.php?action="+action, "203.0.113.105", nil)); r.status != http.StatusOK {
+				t.Fatalf("%s: %d", action, r.status)
+			}
+		}
+	}
+	if n := g.events(t, "USER_PASSWORD_RESET_REQUEST") + g.events(t, "SIGNUP_FAILURE"); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	for i := range 6 {
+		r := do(t, c, g.request("POST", "/wp-login.php?action=lostpassword", "203.0.113.105", url.Values{"user_login": {fmt.Sprint(i)}}))
+		if (r.status == http.StatusOK) != (i < 4) {
+			t.Errorf("request %d: %d", i, r.status)
+		}
+	}
+}
+
+// TestGateConnection: a client cannot have the gate take out of a request what
+// the gate itself has gone by, such as the type of a form.
+func TestGateConnection(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-json" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		var sent struct{ Username, Password string }
+		body, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Content-Type") == "application/json" {
+			_ = json.Unmarshal(body, &sent)
+		} else { // what has no type is a form, as on Rack
+			form, _ := url.ParseQuery(string(body))
+			sent.Username, sent.Password = form.Get("username"), form.Get("password")
+		}
+		if sent.Password == "right" {
+			fmt.Fprint(w, "{}")
+			return
+		}
+		g.checked.Add(1)
+		http.Error(w, "no", http.StatusUnauthorized)
+	})
+	c := g.client()
+	post := func(body string, header ...string) {
+		r := g.request("POST", "/login", "203.0.113.107", nil, append(header, "Content-Type", "application/json")...)
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		do(t, c, r)
+	}
+	for i := range 20 {
+		if i%4 == 3 {
+			post(`{"username":"alice","password":"x","z":"&username=mallory&password=right&"}`, "Connection", "close, content-type")
+			continue
+		}
+		post(fmt.Sprintf(`{"username":"alice","password":"guess %d"}`, i))
+	}
+	if got := g.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
+	}
+}
+
+// TestGateUpstreamPath: an application that stands below a path is guarded in
+// every spelling of it.
+func TestGateUpstreamPath(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Upstream += "/app" })
+	g.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := url.PathUnescape(r.URL.Path)
+		if path.Clean(p) == "/app/login" {
+			g.checked.Add(1)
+		}
+		fmt.Fprint(w, "Wrong user name or password.")
+	})
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.base, "http://"))
+	for i := range 20 {
+		target := []string{"/../app/login", "/x/..%2f../app/login", "/%252e%252e/app/login", "/login"}[i%4]
+		ask(t, port, "127.0.0.1", "POST", target, "X-Forwarded-For", "203.0.113.108", "Content-Length", "0")
+	}
+	if got := g.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
+	}
+}
+
+// TestGateSignOutThatAsks: who is asked whether he wants to sign out has not
+// signed out; his session still ends when it must.
+func TestGateSignOutThatAsks(t *testing.T) {
+	g := behindGate(t, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", g.mux)
+	mux.HandleFunc("/logout", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Do you want to sign out?") })
+	mux.HandleFunc("/admin/logout", func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "sms_session", MaxAge: -1})
+		fmt.Fprint(w, "You are signed out.")
+	})
+	g.mux = mux
+	const from = "203.0.113.109"
+	c := g.client()
+	cookie := []string{"Cookie", "sms_session=" + do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")}
+	do(t, c, g.request("GET", "/logout", from, nil, cookie...))
+	if n := g.events(t, "LOGOUT"); n != 0 {
+		t.Errorf("%d LOGOUT by a question", n)
+	}
+	if _, err := g.app.guard.RevokeSessions(t.Context(), guard.Actor{Name: "test"}, guard.RevokeRequest{Account: "alice", Realm: "user", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, cookie...)); r.status != http.StatusFound {
+		t.Errorf("the session goes on: %d %s", r.status, r.body)
+	}
+	cookie[1] = "sms_session=" + do(t, c, g.request("POST", "/login", from, right("bob"))).cookie("sms_session")
+	do(t, c, g.request("GET", "/admin/logout", from, nil, cookie...))
+	if n := g.events(t, "LOGOUT"); n != 1 {
+		t.Errorf("%d LOGOUT by a page that takes the cookie away", n)
+	}
+}
+
+// TestGateResetOfAnother: where the link alone says whose password is set anew,
+// a field that names somebody else has no failures of his taken out.
+func TestGateResetOfAnother(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, _ *http.Request) {
+		g.checked.Add(1)
+		fmt.Fprint(w, "Wrong user name or password.")
+	})
+	g.mux.HandleFunc("/reset-password", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.FormValue("token"), "right") {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		http.Redirect(w, r, "/home", http.StatusFound)
+	})
+	c := g.client()
+	reset := func(from string, form url.Values) {
+		t.Helper()
+		if r := do(t, c, g.request("POST", "/reset-password", from, form)); r.status != http.StatusFound && g.checked.Load() < 5 {
+			t.Fatalf("reset: %d %s", r.status, r.body)
+		}
+	}
+	reset("203.0.113.110", url.Values{"token": {"right 0"}})
+	reset("203.0.113.111", url.Values{"token": {"right 1"}})
+	for i := range 20 {
+		if i%4 == 3 {
+			reset("203.0.113.112", url.Values{"token": {fmt.Sprint("right", i)}, "email": {"alice"}})
+			continue
+		}
+		do(t, c, g.request("POST", "/login", "203.0.113.112", wrong("alice", i)))
+	}
+	if got := g.checked.Load(); got != 5 {
+		t.Errorf("%d guesses", got)
 	}
 }

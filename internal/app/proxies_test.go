@@ -321,6 +321,13 @@ func TestRealProxies(t *testing.T) {
 			if status, _, _ := ask(t, port, good, "GET", "/x%2Fy;z?q=1"); status != http.StatusOK {
 				t.Errorf("an unusual path of a good client: %d", status)
 			}
+			if tt.name == "haproxy" { // which speaks HTTP/2 to whoever begins with it
+				for from, want := range map[string]int{good: http.StatusOK, bad: http.StatusForbidden} {
+					if status := askHTTP2(t, port, from, "/x?q=1"); status != want {
+						t.Errorf("%s over HTTP/2: %d", from, status)
+					}
+				}
+			}
 			where := w.app.Addr()
 			w.stop()
 			before = application.reached.Load()
@@ -338,6 +345,26 @@ func TestRealProxies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// askHTTP2 asks for a target by HTTP/2 without TLS.
+func askHTTP2(t *testing.T, port, from, target string) (status int) {
+	t.Helper()
+	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	tr := &http.Transport{Protocols: new(http.Protocols), DialContext: d.DialContext}
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	defer tr.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "www.example.org"
+	res, err := tr.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
 }
 
 // hang listens in the place of a Warder that ended, and says nothing.

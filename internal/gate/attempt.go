@@ -48,6 +48,25 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 		return false
 	}
 	x.endpoint, x.claims = ep, c
+	if c.given && ep.lures(r, x.crossing) {
+		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
+		return false
+	}
+	return true
+}
+
+// lures reports whether a browser sends a guess that its user knows nothing of:
+// a picture or a frame of another site can have any address of ours, and so can
+// a picture that somebody put into a page of our own. What a user opens, such
+// as the link of a mail, is no trick, unless there is a password in it.
+func (e *Endpoint) lures(r *http.Request, crossing bool) bool {
+	if e.Kind == Basic || !e.Kind.guesses() && e.Kind != ResetRequest {
+		return false // browsers send Basic credentials with every request
+	}
+	switch dest := r.Header.Get("Sec-Fetch-Dest"); dest {
+	case "", "empty", "document", "frame", "iframe":
+		return crossing && (e.Kind == SignIn || dest != "document")
+	}
 	return true
 }
 
@@ -113,12 +132,11 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 		}
 		return
 	}
+	if x.endpoint.Kind == SecondFactor {
+		s.secondFactor(r, x)
+	}
 	q := x.query
 	q.Account, q.Realm, q.Event = x.claims.account, x.endpoint.Realm, x.endpoint.stem()
-	if q.Account == "" && q.Session != "" && x.endpoint.Kind == SecondFactor {
-		q.Account = s.accountOf(q.Session) // who has shown the password
-		x.claims.account = q.Account
-	}
 	if x.endpoint.Kind == Basic {
 		x.proof = string(hash(s.keys.guess, "proof", warder.AddressKey(q.IP).String(), q.Account, x.claims.password))
 		if s.isProved(x) {
@@ -132,8 +150,8 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			return
 		}
 	}
-	if s.signedInAsAnother(r, x) {
-		q.Session = ""
+	if x.endpoint.Kind == SignIn && s.signedInAsAnother(r, x) {
+		x.visitor.sessions, x.visitor.names, x.query.Session, q.Session = nil, nil, "", ""
 	}
 	a, err := s.engine.Begin(r.Context(), s.app, q, attemptWait, "")
 	switch {
@@ -186,12 +204,9 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 // his way without looking at the password, which would look like a success: with
 // an account of his own somebody could take out his failures at another one.
 func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
-	if x.endpoint.Kind != SignIn {
-		return false
-	}
 	var names []string
 	for i, session := range x.visitor.sessions {
-		if account := s.accountOf(session); account != "" && warder.AccountKey("", account) != warder.AccountKey("", x.claims.account) {
+		if account := s.accountOf(session); account != "" && !sameAccount(account, x.claims.account) {
 			names = append(names, x.visitor.names[i])
 		}
 	}
@@ -199,8 +214,30 @@ func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
 		return false
 	}
 	dropCookies(r.Header, func(name string) bool { return slices.Contains(names, name) })
-	x.visitor.sessions, x.visitor.names, x.query.Session = nil, nil, ""
 	return true
+}
+
+func sameAccount(a, b string) bool { return warder.AccountKey("", a) == warder.AccountKey("", b) }
+
+// secondFactor finds out whose second factor a request brings: that of whoever
+// signed in last, by one of its sessions. Those of others are kept out of it. A
+// field that names somebody else may be what the application goes by, or may
+// not, so that a success proves nothing then: with an account of his own nobody
+// completes the sign-in of another one.
+func (s *Site) secondFactor(r *http.Request, x *exchange) {
+	account, since := "", time.Time{}
+	for _, session := range x.visitor.sessions {
+		p, _ := s.people.get(session)
+		if of := s.accountOf(session); of != "" && (account == "" || p.since.After(since)) {
+			account, since, x.query.Session = of, p.since, session
+		}
+	}
+	if account == "" {
+		return
+	}
+	x.claims.unproven = x.claims.account != "" && !sameAccount(x.claims.account, account)
+	x.claims.account = account
+	s.signedInAsAnother(r, x)
 }
 
 // person is who a session belongs to, as far as the gate has seen.
@@ -209,6 +246,7 @@ type person struct {
 	// session is the one that the sign-in opened, where this is another name of
 	// it; empty: this is the one.
 	session string
+	since   time.Time // when it signed in; zero: not seen
 }
 
 // accountOf is the account that a session belongs to; empty: not known.
@@ -236,7 +274,8 @@ func (s *Site) goesOn(res *http.Response, x *exchange) {
 		return
 	}
 	if account := s.accountOf(x.query.Session); account != "" || s.isOwned(x.query.Session) {
-		s.owns(account, x.query.Session, res.Cookies())
+		p, _ := s.people.get(x.query.Session)
+		s.owns(person{account: account, since: p.since}, x.query.Session, res.Cookies())
 	}
 }
 
@@ -248,8 +287,9 @@ func (s *Site) isOwned(session string) bool {
 }
 
 // owns notes whose a session is, with the other names that cookies give it.
-func (s *Site) owns(account, session string, list []*http.Cookie) {
-	s.people.put(session, person{account: account})
+func (s *Site) owns(p person, session string, list []*http.Cookie) {
+	s.people.put(session, p)
+	p.session = session
 	for _, c := range list {
 		if !s.isSession(c.Name) || expired(c) {
 			continue
@@ -257,7 +297,7 @@ func (s *Site) owns(account, session string, list []*http.Cookie) {
 		if value := s.sessionValue(c.Value); value != "" {
 			if name := s.keys.sessionID(s.name, value); name != session {
 				s.renamed.Store(true)
-				s.people.put(name, person{account, session})
+				s.people.put(name, p)
 			}
 		}
 	}
@@ -340,7 +380,7 @@ func (s *Site) respond(res *http.Response) error {
 		x.decided()
 	case x.endpoint == nil:
 	case x.endpoint.Kind == SignOut:
-		if res.StatusCode < 400 && x.query.Session != "" && !x.crossing && (s.accountOf(x.query.Session) != "" || s.first(x, warder.Logout)) {
+		if s.leaves(res) && x.query.Session != "" && !x.crossing && (s.accountOf(x.query.Session) != "" || s.first(x, warder.Logout)) {
 			s.report(res.Request.Context(), x, warder.Logout, "")
 			s.people.drop(x.query.Session)
 		}
@@ -353,6 +393,16 @@ func (s *Site) respond(res *http.Response) error {
 		s.report(res.Request.Context(), x, x.endpoint.stem()+"_FAILURE", warder.WrongPassword)
 	}
 	return nil
+}
+
+// leaves reports whether a response is that to a sign-out. A page that takes no
+// cookie away may only ask whether one wants to leave; a session that is taken
+// for ended too early would not end when it must.
+func (s *Site) leaves(res *http.Response) bool {
+	if res.StatusCode < 300 && safe(res.Request.Method) {
+		return slices.ContainsFunc(res.Cookies(), func(c *http.Cookie) bool { return s.isSession(c.Name) && expired(c) })
+	}
+	return res.StatusCode < 400
 }
 
 // first reports whether an event that no rule counts, and that nobody is blocked
@@ -420,6 +470,9 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		outcome = warder.OutcomeError
 		s.proved.put(x.proof+x.place, struct{}{})
 	}
+	if outcome == warder.Success && x.claims.unproven {
+		outcome = warder.OutcomeError
+	}
 	if x.token == "" {
 		return nil // let through unguarded
 	}
@@ -457,7 +510,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
 	if st.Session != "" {
-		s.owns(x.claims.account, st.Session, look.cookies)
+		s.owns(person{account: x.claims.account, since: time.Now()}, st.Session, look.cookies)
 	}
 	if x.endpoint.Kind == SecondFactor {
 		s.whole(x)

@@ -36,6 +36,7 @@ const (
 type credentials struct {
 	account, password string
 	given             bool // there is a password, or some field of it
+	unproven          bool // a success would not say that it was the account's
 	// sent is a digest of everything that could be taken for credentials.
 	sent []byte
 	// named says which of the endpoint's names for an account are there.
@@ -79,10 +80,13 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 		return nil, c, err
 	}
 	var sent fields
-	if endpoints[0].Format == formatRPC && len(body) > 0 {
-		sent, err = rpcFields(body)
-	} else {
+	switch {
+	case endpoints[0].Format != formatRPC:
 		sent, err = formFields(r.Header.Get("Content-Type"), body)
+	case len(body) > 0:
+		// A call says all by itself: what stands in the query, nobody reads.
+		query = nil
+		sent, err = rpcFields(body)
 	}
 	if err != nil {
 		return nil, c, err
@@ -111,7 +115,8 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 		return e, c, err
 	}
 	c.account = text(c.account, warder.MaxAccount)
-	c.given = len(body) > 0 || query.any(e.Password) || len(e.When) > 0
+	c.given = len(body) > 0 || query.any(e.Password) ||
+		len(e.When) > 0 && (e.Kind != ResetRequest && e.Kind != SignUp || query.any(e.Account)) // which else may show a form
 	c.sent = digest(r, body, e.Password)
 	return e, c, nil
 }
@@ -144,14 +149,17 @@ func (e *Endpoint) wants(sent, query fields) bool {
 	return has(sent, e.When) || has(query, e.When)
 }
 
-// has reports whether any of the fields is there, in PHP's reading of names,
-// which is the most generous one. What is named as name=value must have that
-// value.
+// has reports whether any of the fields is there, in any reading of names. What
+// is named as name=value must have that value.
 func has(f fields, when []string) bool {
 	for name, values := range f {
-		php := phpName(name)
+		php, other := loose(phpName(name)), loose(name)
 		for _, w := range when {
-			if slices.ContainsFunc(values, func(v string) bool { _, fits := is(w, name, php, v); return fits }) {
+			want, pattern, valued := strings.Cut(w, "=")
+			if want = loose(want); want != php && want != other {
+				continue
+			}
+			if !valued || slices.ContainsFunc(values, func(v string) bool { return glob(pattern, v) }) {
 				return true
 			}
 		}
@@ -160,11 +168,11 @@ func has(f fields, when []string) bool {
 }
 
 // is compares one field with one of When: its name, also as PHP reads it, and
-// its value.
+// its value. Named by that is also what others read for the name.
 func is(when, name, php, value string) (named, fits bool) {
 	want, pattern, valued := strings.Cut(when, "=")
 	if name != want && php != want {
-		return false, false
+		return loose(name) == loose(want), false
 	}
 	return true, !valued || glob(pattern, value)
 }
@@ -199,7 +207,8 @@ func single(sent, query fields, names []string) (string, error) {
 }
 
 // loosely are the fields by their names as applications may read them: without
-// regard to case, or as PHP does.
+// regard to case, as PHP does, or as Rack does, to whom [user][email],
+// user[email] and user[email][] are much the same.
 func (f fields) loosely() fields {
 	out := make(fields, len(f))
 	for name, values := range f {
@@ -217,11 +226,11 @@ func (f fields) any(names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return len(f.named(name)) > 0 })
 }
 
-var looseNames = strings.NewReplacer(" ", "_", ".", "_")
+var looseNames = strings.NewReplacer(" ", "_", ".", "_", "[", "_", "]", "")
 
 func loose(name string) string {
 	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
-	return strings.ToLower(looseNames.Replace(name))
+	return strings.ToLower(looseNames.Replace(strings.Trim(name, "[]")))
 }
 
 func basicOf(r *http.Request) (c credentials, err error) {
@@ -307,7 +316,7 @@ func readForm(w http.ResponseWriter, r *http.Request, hold func(bytes int64) boo
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if slices.ContainsFunc(r.Header["Content-Encoding"], func(enc string) bool { return enc != "" && !strings.EqualFold(enc, "identity") }) {
 		return nil, &statusError{http.StatusUnsupportedMediaType, "A form must not be compressed."}
 	}
 	if r.ContentLength > maxForm {
@@ -387,12 +396,13 @@ func formFields(contentType string, body []byte) (fields, error) {
 		return partFields(body, params["boundary"])
 	}
 	out, err := parseForm(string(body))
-	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+	if err != nil || !document(body) {
 		return out, err
 	}
-	// Many applications that take JSON do not look at the type.
+	// Many applications that take JSON do not look at the type. Browsers encode
+	// the brace of a form.
 	more, err := jsonFields(body)
-	if err != nil && kind != "application/x-www-form-urlencoded" {
+	if err != nil {
 		return nil, err
 	}
 	for name, values := range more {
@@ -410,19 +420,44 @@ func plainCharset(name string) bool {
 		func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// parseForm reads a form as leniently as applications do.
+// document reports whether a body begins as JSON does, in any encoding of
+// Unicode, with or without its mark.
+func document(body []byte) bool {
+	for _, c := range body {
+		switch c {
+		case ' ', '\t', '\r', '\n', '\v', '\f', 0, 0xef, 0xbb, 0xbf, 0xfe, 0xff:
+			continue
+		}
+		return c == '{'
+	}
+	return false
+}
+
+// parseForm reads a form as leniently as applications do. Some, such as those on
+// Rack 2 and CGI.pm, end a field at a semicolon, too, which browsers encode.
 func parseForm(s string) (fields, error) {
 	out, n := fields{}, 0
+	add := func(pair string) {
+		n++
+		name, value, _ := strings.Cut(pair, "=")
+		name = unescape(name)
+		out[name] = append(out[name], unescape(value))
+	}
 	for pair := range strings.SplitSeq(s, "&") {
 		if pair == "" {
 			continue
 		}
-		if n++; n > 10*maxFields {
+		add(pair)
+		if strings.IndexByte(pair, ';') >= 0 {
+			for piece := range strings.SplitSeq(pair, ";") {
+				if add(piece); n > 10*maxFields {
+					break
+				}
+			}
+		}
+		if n > 10*maxFields {
 			return nil, errMany
 		}
-		name, value, _ := strings.Cut(pair, "=")
-		name = unescape(name)
-		out[name] = append(out[name], unescape(value))
 	}
 	return out, nil
 }

@@ -137,6 +137,54 @@ func TestFormsInSeveralReadings(t *testing.T) {
 	}
 }
 
+// TestAccountInSeveralReadings: no spelling of a form has us find another
+// account in it than the application does, whose failures a success would take
+// out.
+func TestAccountInSeveralReadings(t *testing.T) {
+	const (
+		form = "application/x-www-form-urlencoded"
+		text = "text/plain"
+	)
+	hidden := `,"username":"own","password":"x","z":"&username=other&password=x&"}`
+	tests := []struct{ name, kind, target, body string }{
+		{"a semicolon, as Rack 2 and CGI.pm have it", form, "", "username=other&password=x&z=1;username=own;password=y"},
+		{"a semicolon and a space", form, "", "username=other&password=x; +username=own"},
+		{"the end of the account", form, "", "username=own;&password=x"},
+		{"a semicolon in the query", form, "?z=;username=other", "username=own&password=x"},
+		{"brackets, as Rack 2 has them", form, "", "username=other&password=x&[username]=own&[password]=y"},
+		{"half a bracket", form, "", "username=other&password=x&]username=own"},
+		{"a list", form, "", "username=other&password=x&username[]=own"},
+		{"a deep document", form, "", `{"a":` + strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1) + hidden},
+		{"a document as Python has it", form, "", `{"a":NaN` + hidden},
+		{"behind the mark of UTF-8", text, "", "\xef\xbb\xbf" + `{"a":1` + hidden},
+		{"in UTF-16", text, "?username=other", "\xff\xfe{\x00\"\x00u\x00\"\x00:\x001\x00}\x00"},
+		{"in UTF-16, the other way", text, "?username=other", "\x00{\x00\"\x00u\x00\"\x00:\x001\x00}"},
+	}
+	p, err := LoadProfile("generic-form")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequest("POST", "/login"+tt.target, strings.NewReader(tt.body))
+		r.Header.Set("Content-Type", tt.kind)
+		ep, _ := p.find("/login")
+		if _, c, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited); err == nil {
+			t.Errorf("%s: read as %q", tt.name, c.account)
+		}
+	}
+	for body, account := range map[string]string{
+		"username=a%3Bb&password=x%3By": "a;b", "user[email]=a&user[password]=x": "a", "username[]=a&password=x": "a",
+		"[user][email]=a&password=x": "a", "next=/a;username=b&email=a&password=x": "b",
+	} {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader(body))
+		r.Header.Set("Content-Type", form)
+		ep, _ := p.find("/login")
+		if _, c, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited); err != nil || c.account != account || c.password == "" {
+			t.Errorf("%s: %+v %v", body, c, err)
+		}
+	}
+}
+
 // TestLooseNames: a field in another case is the same field to many
 // applications.
 func TestLooseNames(t *testing.T) {
@@ -195,6 +243,28 @@ func TestManyFields(t *testing.T) {
 			if took := time.Since(begun); took > 2*time.Second {
 				t.Errorf("%s, %s: %v", name, tt.name, took)
 			}
+		}
+	}
+}
+
+// TestCompressedForms: no form passes that we cannot read.
+func TestCompressedForms(t *testing.T) {
+	p, err := LoadProfile("generic-form")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		lines []string
+		fault bool
+	}{
+		{nil, false}, {[]string{""}, false}, {[]string{"Identity"}, false}, {[]string{"gzip"}, true}, {[]string{"identity, gzip"}, true},
+		{[]string{"identity", "gzip"}, true}, {[]string{"", "gzip"}, true},
+	} {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader("username=a"))
+		r.Header["Content-Encoding"] = tt.lines
+		ep, _ := p.find("/login")
+		if _, _, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited); (err != nil) != tt.fault {
+			t.Errorf("%q: %v", tt.lines, err)
 		}
 	}
 }

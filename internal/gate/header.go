@@ -61,3 +61,21 @@ func cleanse(h http.Header) {
 		}
 	}
 }
+
+// keepAll keeps a client from having headers taken out on the way, by naming them
+// in Connection: the gate goes by what the application then does not see, such
+// as the type of a form. What is for one connection only is never passed on
+// anyhow; nothing else but a WebSocket is asked for there.
+func keepAll(h http.Header) {
+	for _, line := range h["Connection"] {
+		for token := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				h["Connection"] = upgrading
+				return
+			}
+		}
+	}
+	delete(h, "Connection")
+}
+
+var upgrading = []string{"Upgrade"}

@@ -62,7 +62,9 @@ func (s *Site) hold(res *http.Response, x *exchange, session string) {
 // whole notes that the second factor of a visitor was right.
 func (s *Site) whole(x *exchange) {
 	for _, session := range x.visitor.sessions {
-		s.halves.memory.drop(session)
+		if h, ok := s.halves.memory.get(session); ok && (h.account == "" || sameAccount(h.account, x.claims.account)) {
+			s.halves.memory.drop(session)
+		}
 	}
 }
 

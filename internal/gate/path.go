@@ -158,6 +158,17 @@ func resolve(s string, params bool) string {
 	return "/" + strings.ToLower(strings.Join(kept, "/"))
 }
 
+// climbs reports whether a path goes up on its way in any reading. Browsers have
+// worked that out before they ask; where the application's own path stands
+// before it, it could lead beside what was matched.
+func climbs(escaped string) bool {
+	if plainPath(escaped) {
+		return false
+	}
+	whole, _ := decodeAll(escaped)
+	return strings.Contains(folds.Replace(whole), "/..")
+}
+
 // pattern is a path of a profile. A star at its end stands for everything
 // below, one at its beginning for everything before.
 type pattern struct {

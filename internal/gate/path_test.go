@@ -147,3 +147,16 @@ func FuzzReadings(f *testing.F) {
 		}
 	})
 }
+
+// TestClimbs: an application below a path is not reached around what the gate
+// matches.
+func TestClimbs(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/": false, "/a/b.c": false, "/a..b": false, "/%61": false, "/../app/login": true, "/x/../../app/login": true, "/%2e%2e/app/login": true,
+		"/..;/app/login": true, "/x%2f..%2f..": true, "/%252e%252e/": true, "/x\\..\\..": true, "/x%3f/../..": true, "/%c0%ae%c0%ae/x": true,
+	} {
+		if got := climbs(path); got != want {
+			t.Errorf("%s: %t", path, got)
+		}
+	}
+}

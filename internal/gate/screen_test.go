@@ -148,11 +148,16 @@ func TestWhen(t *testing.T) {
 		{e, nil, fields{"log": {"x"}}, true},
 		{e, fields{"action": {"x", "resetpass"}}, nil, true},
 		{e, nil, fields{"action": {"login"}}, false},
+		{e, fields{"[log]": {""}}, nil, true},
+		{e, fields{"Log": {""}}, nil, true},
+		{e, fields{"Action[]": {"reset"}}, nil, true},
 		{open, fields{"m": {"a"}}, nil, true},
 		{open, fields{"m": {"a", "bcd"}, "other": {"x"}}, nil, true},
 		{open, fields{"m": {"a", "c"}}, nil, false},
 		{open, fields{"m": {"a"}}, fields{"m": {"c"}}, false},
 		{open, fields{"other": {"a"}}, nil, false},
+		{open, fields{"m": {"a"}, "[m]": {"c"}}, nil, false},
+		{open, fields{"M": {"a"}}, nil, false},
 	}
 	for i, tt := range tests {
 		if got := tt.e.wants(tt.sent, tt.query); got != tt.want {

@@ -278,6 +278,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.figures.requests.Add(1)
 	begun := time.Now()
 	if r.ProtoMajor == 1 {
+		keepAll(r.Header)
 		rc := http.NewResponseController(w)
 		// Left over from the request before on this connection.
 		_ = rc.SetWriteDeadline(begun.Add(stall))
@@ -323,7 +324,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	endpoint, odd := s.profile.find(r.URL.EscapedPath())
 	x.endpoint = endpoint
 	switch {
-	case odd:
+	case odd || s.opts.Upstream.Path != "" && climbs(r.URL.EscapedPath()):
 		writeProblem(w, r, http.StatusBadRequest, "This path can be read in more than one way.")
 		return
 	case endpoint != nil && !client.Addr.IsValid():
