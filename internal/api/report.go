@@ -240,7 +240,7 @@ func (q *ReportQuery) span(now time.Time) (from, to time.Time, zone *time.Locati
 		return from, to, zone, err
 	}
 	y, m, d := now.In(zone).Date()
-	at := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, zone) }
+	at := func(y int, m time.Month, d int) time.Time { return store.Midnight(y, m, d, zone) }
 	quarter := (m-1)/3*3 + 1
 	monday := d - (int(now.In(zone).Weekday())+6)%7
 	switch q.Period {

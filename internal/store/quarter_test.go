@@ -44,3 +44,38 @@ func TestTrendEndsNow(t *testing.T) {
 		t.Errorf("%+v", ahead.Buckets)
 	}
 }
+
+// TestDaysWithoutMidnight: where clocks go forward at midnight, and where a zone
+// left out a day, every day begins after the one before. A trend that met the
+// same day again and again would never end.
+func TestDaysWithoutMidnight(t *testing.T) {
+	for _, name := range []string{"America/Santiago", "America/Havana", "America/Sao_Paulo", "Africa/Cairo", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := Midnight(2009, 1, 1, zone); at.Year() < 2028; {
+			y, m, d := at.Date()
+			next := Midnight(y, m, d+1, zone)
+			if !next.After(at) || next.Day() == d {
+				t.Fatalf("%s: the day after %v begins at %v", name, at, next)
+			}
+			at = next
+		}
+	}
+	zone, _ := time.LoadLocation("America/Santiago")
+	from := time.Date(2026, 9, 4, 0, 0, 0, 0, zone)
+	cut := make(chan []time.Time, 1)
+	go func() {
+		starts, _, _ := TrendQuery{Now: from, Zone: zone, Bucket: "day"}.cut(EventFilter{From: from, To: from.AddDate(0, 0, 4)})
+		cut <- starts
+	}()
+	select {
+	case starts := <-cut:
+		if want := time.Date(2026, 9, 6, 4, 0, 0, 0, time.UTC); len(starts) != 5 || !starts[2].Equal(want) {
+			t.Errorf("%v, want the third at %v", starts, want)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("the days of a trend have no end")
+	}
+}

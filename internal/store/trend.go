@@ -86,6 +86,17 @@ func aligned(f EventFilter) EventFilter {
 	return f
 }
 
+// Midnight is when a day begins in a zone. Where clocks go forward at midnight
+// that is one o'clock, and not the hour before, which is what time.Date makes of
+// it west of Greenwich; where a zone left out a whole day it is the day after.
+func Midnight(year int, month time.Month, day int, zone *time.Location) time.Time {
+	t := time.Date(year, month, day, 0, 0, 0, 0, zone)
+	if t.Day() != time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Day() {
+		_, t = t.ZoneBounds()
+	}
+	return t
+}
+
 // cut says where the buckets of a trend begin, and where the last ends. The
 // first and the last may be cut by the filter's times.
 func (q TrendQuery) cut(f EventFilter) (starts []time.Time, bucket string, err error) {
@@ -95,7 +106,7 @@ func (q TrendQuery) cut(f EventFilter) (starts []time.Time, bucket string, err e
 	}
 	day := func(t time.Time, add int) time.Time {
 		y, m, d := t.In(zone).Date()
-		return time.Date(y, m, d+add, 0, 0, 0, 0, zone)
+		return Midnight(y, m, d+add, zone)
 	}
 	to := f.To
 	if to.IsZero() {
