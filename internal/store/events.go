@@ -389,34 +389,44 @@ func (d *DB) page(ctx context.Context, p *plan, c *cursor, n int) ([]guard.Event
 	if p.narrow == nil {
 		return d.merge(ctx, p, c, n, 0, 0)
 	}
-	spans, err := d.spans(ctx, p, c, n)
-	if err != nil {
-		return nil, err
-	}
 	var out []guard.Event
-	for _, s := range spans {
-		rows, err := d.merge(ctx, p, c, n-len(out), s[0], s[1])
-		if err != nil {
+	before := int64(0) // of the quarter hours that were looked at
+	for want, more := n, true; more; want *= 4 {
+		var spans [][2]int64
+		var err error
+		if spans, more, err = d.spans(ctx, p, c, before, want); err != nil {
 			return nil, err
 		}
-		if out = append(out, rows...); len(out) >= n {
-			break
+		for _, s := range spans {
+			rows, err := d.merge(ctx, p, c, n-len(out), s[0], s[1])
+			if err != nil {
+				return nil, err
+			}
+			if out = append(out, rows...); len(out) >= n {
+				return out, nil
+			}
+			before = s[0]
 		}
 	}
 	return out, nil
 }
 
-// spans finds the latest stretches of time, latest first, that hold n matching
-// events before the cursor by the rollups.
-func (d *DB) spans(ctx context.Context, p *plan, c *cursor, n int) ([][2]int64, error) {
+// spans finds the latest stretches of time, latest first, that held n matching
+// events before the cursor and before an instant (0: none) by the rollups. There
+// may be fewer, and more of them in earlier ones: the page before ended in the
+// quarter hour of the cursor, and retention by size deletes what the rollups
+// remember.
+func (d *DB) spans(ctx context.Context, p *plan, c *cursor, before int64, n int) (out [][2]int64, more bool, err error) {
 	w := p.narrow.join(&where{})
 	if c != nil {
 		w.add("bucket <= ?", c.A)
 	}
+	if before != 0 {
+		w.add("bucket < ?", before)
+	}
 	query, args := w.query("SELECT bucket, sum(n) FROM rollups", "GROUP BY bucket ORDER BY bucket DESC")
-	var out [][2]int64
 	total := int64(0)
-	err := d.read(ctx, query, args,
+	err = d.read(ctx, query, args,
 		func(scan func(...any) error) error {
 			var bucket, k int64
 			if err := scan(&bucket, &k); err != nil {
@@ -427,17 +437,15 @@ func (d *DB) spans(ctx context.Context, p *plan, c *cursor, n int) ([][2]int64, 
 			} else {
 				out = append(out, [2]int64{bucket, bucket + usPerBucket})
 			}
-			// The bucket of the cursor may have been seen in part, and
-			// retention by size may have deleted what the rollups remember.
-			if total += k; total >= int64(n) && len(out) > 1 {
+			if total += k; total >= int64(n) {
 				return errEnough
 			}
 			return nil
 		})
-	if err != nil && !errors.Is(err, errEnough) {
-		return nil, fmt.Errorf("read rollups: %w", err)
+	if more = errors.Is(err, errEnough); err != nil && !more {
+		return nil, false, fmt.Errorf("read rollups: %w", err)
 	}
-	return out, nil
+	return out, more, nil
 }
 
 var errEnough = errors.New("enough")
