@@ -637,6 +637,38 @@ func TestEveryPresetTakesEveryEvent(t *testing.T) {
 	}
 }
 
+// TestMarkOutlastsALift: lifting a block takes that block out of the address's
+// past, with clear_counters its failures, too; that somebody marked the address
+// stays.
+func TestMarkOutlastsALift(t *testing.T) {
+	h := newWhole(t)
+	h.want(t, 200, "PUT", "/v1/policy", "history: {criteria: [{when: marked_fraudulent, at_least: 1, action: block}, {when: failures, at_least: 1, action: challenge}]}\n",
+		nil, "Content-Type", "application/yaml")
+	for i, lift := range []string{`{"verdict":"resolved"}`, `{"verdict":"resolved","clear_counters":true}`, `{"verdict":"error"}`} {
+		ip := fmt.Sprintf("198.51.100.%d", 20+i)
+		h.want(t, 200, "POST", "/v1/events", `{"name":"USER_LOGIN_FAILURE","ip":"`+ip+`","account":"a"}`, nil)
+		for _, marked := range []bool{true, false} {
+			h.want(t, 204, "POST", "/v1/ips/"+ip+"/mark", fmt.Sprintf(`{"fraudulent":%t}`, marked), nil)
+			var b BlockView
+			h.want(t, 201, "POST", "/v1/blocks", `{"ip":"`+ip+`"}`, &b)
+			h.want(t, 200, "DELETE", "/v1/blocks/"+b.ID, lift, nil)
+			want := warder.Decision{Action: warder.BlockAction, Reason: warder.History}
+			switch {
+			case marked:
+			case i == 0:
+				want = warder.Decision{Action: warder.Challenge, Reason: warder.History}
+			default:
+				want = warder.Decision{Reason: warder.OK}
+			}
+			var d warder.Decision
+			h.want(t, 200, "POST", "/v1/check", `{"ip":"`+ip+`"}`, &d)
+			if d.Action != want.Action || d.Reason != want.Reason {
+				t.Errorf("%s, marked %t: %s %s, want %s %s", lift, marked, d.Action, d.Reason, want.Action, want.Reason)
+			}
+		}
+	}
+}
+
 // TestReferencesOfRefusals: what was refused without a block is found by its
 // reference, too.
 func TestReferencesOfRefusals(t *testing.T) {

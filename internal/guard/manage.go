@@ -331,15 +331,21 @@ func (g *Guard) Lift(ctx context.Context, by Actor, l Lift) ([]*Block, error) {
 		for _, b := range blocks {
 			g.blocks.remove(b.Subject, b.ID)
 			b.LiftedAt, b.LiftedBy, b.Verdict, b.LiftReason = now, by.Name, l.Verdict, l.Reason
-			if byAddress(b.Subject) {
-				g.applyHistory(b.Subject.IP, History{})
-			}
 		}
 		for _, c := range rec.Clears {
 			g.clearCounters(c, now)
 		}
 		for _, t := range rec.Trusted {
 			g.addTrusted(t)
+		}
+	}
+	if by.Urgent {
+		// What is left of the address's past comes with the commit; who must not
+		// wait for the disk is not refused for the rest until then.
+		for _, b := range blocks {
+			if byAddress(b.Subject) {
+				g.applyHistory(b.Subject.IP, History{})
+			}
 		}
 	}
 	if err := change(ctx, rec, apply); err != nil {
