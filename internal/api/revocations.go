@@ -57,12 +57,12 @@ func (s *Server) revocations(w http.ResponseWriter, r *http.Request, _ *caller) 
 		}
 		select {
 		case <-changed:
+			continue
 		case <-timer.C:
-			s.writeRevocations(w, r, list)
-			return
-		case <-r.Context().Done():
-			return
+		case <-r.Context().Done(): // at a shutdown somebody still reads the answer
 		}
+		s.writeRevocations(w, r, list)
+		return
 	}
 }
 

@@ -252,6 +252,37 @@ func TestLongPollWakes(t *testing.T) {
 	}
 }
 
+// TestLongPollAtShutdown: what ends a poll before its time is no reason to answer
+// with nothing at all, which no caller can read.
+func TestLongPollAtShutdown(t *testing.T) {
+	h := newWhole(t)
+	requests, cut := context.WithCancel(t.Context())
+	srv := httptest.NewUnstartedServer(h.Handler())
+	srv.Config.BaseContext = func(net.Listener) context.Context { return requests }
+	srv.Start()
+	defer srv.Close()
+	other := *h
+	other.url = srv.URL
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	go func() {
+		for h.metrics.polls.Load() == 0 {
+			<-tick.C
+		}
+		cut()
+	}()
+	var text string
+	res := other.do(t, "GET", "/v1/sessions/revocations?wait=20", "", &text)
+	var feed RevocationsAnswer
+	switch err := json.Unmarshal([]byte(text), &feed); {
+	case err != nil:
+		t.Errorf("%d %q: %v", res.StatusCode, text, err)
+	case res.StatusCode == http.StatusServiceUnavailable: // cut while it looked
+	case res.StatusCode != http.StatusOK || feed.Items == nil || feed.Next != "0":
+		t.Errorf("%d %q", res.StatusCode, text)
+	}
+}
+
 // TestManagementCalls goes once through everything that an operator does.
 func TestManagementCalls(t *testing.T) {
 	h := newWhole(t)
