@@ -13,10 +13,12 @@ import (
 )
 
 // Bounds of attempts: those under way, those that wait for a late settlement,
-// and the names that callers gave to attempts of the last minutes.
+// and the names that callers gave to attempts of the last minutes, with the
+// bytes of these, since strangers choose most of their texts.
 const (
-	maxAttempts = 64 << 10
-	maxNamed    = 256 << 10
+	maxAttempts   = 64 << 10
+	maxNamed      = 256 << 10
+	maxNamedBytes = 64 << 20
 )
 
 // attempt is a sign-in that was announced.
@@ -38,8 +40,16 @@ type attempt struct {
 type attempts struct {
 	m     map[string]*attempt
 	idem  map[recentKey]*attempt
-	queue []*attempt // by deadline: all live equally long
-	late  []*attempt // unsettled, by the end of their grace
+	named int        // bytes of those in idem
+	queue []deadline // all live equally long
+	late  []deadline // of unsettled ones, by the end of their grace
+}
+
+// deadline is when an attempt ends. It names the attempt and does not hold it:
+// most are settled long before.
+type deadline struct {
+	id string
+	at time.Time
 }
 
 // Begin announces a sign-in: it reserves a slot in every enforcing rule that
@@ -53,7 +63,7 @@ func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if idempotency != "" {
-		if a, err := g.attempts.named(recentKey{app.id(), idempotency}, &q); a != nil || err != nil {
+		if a, err := g.attempts.find(recentKey{app.id(), idempotency}, &q); a != nil || err != nil {
 			return a.given(), err
 		}
 	}
@@ -94,7 +104,7 @@ func (g *Guard) Begin(ctx context.Context, app *App, q Query, wait time.Duration
 			}
 			if idempotency != "" {
 				// A repeat of this call may have got its turn first.
-				if other, err := g.attempts.named(recentKey{app.id(), idempotency}, &q); other != nil || err != nil {
+				if other, err := g.attempts.find(recentKey{app.id(), idempotency}, &q); other != nil || err != nil {
 					g.logged("free the slots of a repeated attempt", g.counters.Cancel(ctx, now, ticket))
 					return other.given(), err
 				}
@@ -134,7 +144,7 @@ func (g *Guard) admit(a *attempt, decision warder.Decision, idempotency string, 
 	}
 	a.answer = Attempt{Token: g.seal("attempt", a.token), ExpiresIn: attemptLife, Decision: decision}
 	g.attempts.m[a.id] = a
-	g.attempts.queue = append(g.attempts.queue, a)
+	g.attempts.queue = append(g.attempts.queue, deadline{a.id, a.deadline})
 	if idempotency != "" {
 		g.attempts.name(recentKey{a.app.id(), idempotency}, a)
 	}
@@ -283,11 +293,11 @@ func (t *attemptToken) query() Query {
 // holds the engine's lock.
 func (g *Guard) expireAttempts(now time.Time) {
 	t := &g.attempts
-	for len(t.queue) > 0 && !now.Before(t.queue[0].deadline) {
-		a := t.queue[0]
-		t.queue[0] = nil
+	for len(t.queue) > 0 && !now.Before(t.queue[0].at) {
+		a := t.m[t.queue[0].id]
+		t.queue[0] = deadline{}
 		t.queue = t.queue[1:]
-		if t.m[a.id] != a {
+		if a == nil {
 			continue // settled
 		}
 		_, failure, _ := policy.AttemptNames(a.q.Event)
@@ -296,22 +306,19 @@ func (g *Guard) expireAttempts(now time.Time) {
 		rec := g.judge(j)
 		row := j.row
 		a.unsettled = &row
-		t.late = append(t.late, a)
+		t.late = append(t.late, deadline{a.id, a.deadline})
 		g.enqueue(rec)
 	}
-	for len(t.late) > 0 && (len(t.late) > maxAttempts || now.After(t.late[0].deadline.Add(attemptGrace))) {
-		a := t.late[0]
-		t.late[0] = nil
+	for len(t.late) > 0 && (len(t.late) > maxAttempts || now.After(t.late[0].at.Add(attemptGrace))) {
+		delete(t.m, t.late[0].id)
+		t.late[0] = deadline{}
 		t.late = t.late[1:]
-		if t.m[a.id] == a {
-			delete(t.m, a.id)
-		}
 	}
 }
 
-// named returns the attempt that a caller gave a name to, nil if there is none,
+// find returns the attempt that a caller gave a name to, nil if there is none,
 // and ErrConflict if it was another attempt.
-func (t *attempts) named(key recentKey, q *Query) (*attempt, error) {
+func (t *attempts) find(key recentKey, q *Query) (*attempt, error) {
 	a := t.idem[key]
 	if a != nil && a.q != *q {
 		return nil, ErrConflict
@@ -321,13 +328,26 @@ func (t *attempts) named(key recentKey, q *Query) (*attempt, error) {
 
 // name remembers the name that a caller gave to an attempt.
 func (t *attempts) name(key recentKey, a *attempt) {
-	if len(t.idem) >= maxNamed {
-		for k := range t.idem {
-			delete(t.idem, k)
+	for k, old := range t.idem {
+		if len(t.idem) < maxNamed && t.named+a.bytes() <= maxNamedBytes {
 			break
 		}
+		t.unname(k, old)
 	}
 	t.idem[key] = a
+	t.named += a.bytes()
+}
+
+func (t *attempts) unname(key recentKey, a *attempt) {
+	delete(t.idem, key)
+	t.named -= a.bytes()
+}
+
+// bytes estimates what an attempt takes. Its token repeats the texts of its query.
+func (a *attempt) bytes() int {
+	q := &a.q
+	return 1<<10 + len(a.answer.Token) + len(q.Account) + len(q.Realm) + len(q.Session) + len(q.Device) + len(q.UserAgent) +
+		len(q.Path) + len(q.Clearance)
 }
 
 // given is what was answered when the attempt began.
@@ -342,7 +362,7 @@ func (a *attempt) given() Attempt {
 func (t *attempts) forget(now time.Time) {
 	for key, a := range t.idem {
 		if now.After(a.deadline.Add(attemptGrace)) {
-			delete(t.idem, key)
+			t.unname(key, a)
 		}
 	}
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/policy"
@@ -444,6 +447,50 @@ func TestPolicyWithoutRulesIsDegraded(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		if d := r.Degraded(); len(d) != 1 || d[0].Reason != DegradedNoRules {
 			t.Errorf("degraded: %+v", d)
+		}
+	})
+}
+
+// TestSettledAttemptsAreLetGo: an attempt that is settled is kept only for those
+// who gave it a name, and of these no more than so many bytes: strangers choose
+// the texts of attempts.
+func TestSettledAttemptsAreLetGo(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		begin := func(name string) weak.Pointer[attempt] {
+			a, err := r.Begin(context.Background(), r.app, Query{IP: addr(attacker), Account: "alice", Realm: "user", Event: "USER_LOGIN"}, 0, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var held weak.Pointer[attempt]
+			r.mu.Lock()
+			for _, under := range r.attempts.m {
+				held = weak.Make(under)
+			}
+			r.mu.Unlock()
+			r.settle(a, warder.Success)
+			return held
+		}
+		unnamed, named := begin(""), begin("one")
+		runtime.GC()
+		if unnamed.Value() != nil {
+			t.Error("a settled attempt is still held")
+		}
+		if named.Value() == nil {
+			t.Error("a settled attempt with a name is forgotten")
+		}
+		long := "/" + strings.Repeat("x", warder.MaxPath-1)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for i := range 40_000 {
+			a := &attempt{id: strconv.Itoa(i), q: Query{Path: long}, answer: Attempt{Token: long}}
+			r.attempts.name(recentKey{"app", a.id}, a)
+		}
+		sum := 0
+		for _, a := range r.attempts.idem {
+			sum += a.bytes()
+		}
+		if sum != r.attempts.named || sum > maxNamedBytes || sum < maxNamedBytes/2 {
+			t.Errorf("attempts with names take %d bytes, counted as %d", sum, r.attempts.named)
 		}
 	})
 }
