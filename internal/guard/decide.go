@@ -353,7 +353,10 @@ func (g *Guard) answer(app *App, q *Query, found finding, now time.Time) warder.
 		} else {
 			d.Reference = g.refusal(q, found, now)
 		}
-		d.Message = "Access denied. Reference " + d.Reference + "."
+		d.Message = "Access denied."
+		if d.Reference != "" {
+			d.Message = "Access denied. Reference " + d.Reference + "."
+		}
 	case warder.Challenge:
 		d.Message = "Please show that you are not a robot."
 		if g.challengeURL != nil {

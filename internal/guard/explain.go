@@ -41,6 +41,7 @@ type CounterState struct {
 func (g *Guard) Explain(q Query) Explanation {
 	now := g.now()
 	f := g.force.Load()
+	q.why = true
 	r := requesterOf(&q)
 	found := g.decide(f, &q, now)
 	x := Explanation{Decision: g.answer(nil, &q, found, now), Counters: []CounterState{}, Blocks: []*Block{}, Demands: []*Demand{}}

@@ -115,6 +115,7 @@ type Query struct {
 	Clearance string
 
 	own, known, stepsDown bool // of the App that asks; see there
+	why                   bool // an operator asks: nobody is refused
 }
 
 // Incoming is one reported event. Faults refuse it without harming the others

@@ -451,6 +451,30 @@ func TestPolicyWithoutRulesIsDegraded(t *testing.T) {
 	})
 }
 
+// TestExplainRefusesNobody: whoever asks why is not refused. The first request
+// that is refused is told of as if nobody had asked.
+func TestExplainRefusesNobody(t *testing.T) {
+	bubble(t, rules("cooling_period: 0")+feedPolicy, func(r *rig) {
+		r.SetProvider("feed", func(netip.Addr) (int, bool) { return 5, true })
+		q := Query{IP: addr(attacker), Account: "alice", Realm: "user"}
+		if d := r.Explain(q).Decision; d.Action != warder.BlockAction || d.Reference != "" {
+			t.Errorf("%+v, want a refusal that nobody met yet", d)
+		}
+		time.Sleep(time.Second)
+		if n := len(r.j.peek().refusals); n != 0 {
+			t.Errorf("%d refusals of nobody", n)
+		}
+		d := r.Check(r.app, &q)
+		time.Sleep(time.Second)
+		if n, told := len(r.j.peek().refusals), len(r.j.named(warder.SuspiciousIP)); n != 1 || told != 1 || d.Reference == "" {
+			t.Errorf("%d refusals, %d events, reference %q", n, told, d.Reference)
+		}
+		if x := r.Explain(q).Decision; x.Reference != d.Reference {
+			t.Errorf("explained as %q, was %q", x.Reference, d.Reference)
+		}
+	})
+}
+
 // TestSettledAttemptsAreLetGo: an attempt that is settled is kept only for those
 // who gave it a name, and of these no more than so many bytes: strangers choose
 // the texts of attempts.

@@ -40,12 +40,18 @@ func refusalKey(q *Query, found finding) digest {
 }
 
 // refusal gives the reference of a refusal without a Block; the first of its
-// kind is journaled, in the background.
+// kind is journaled, in the background. Who only asks why gets the one that there
+// is, or none.
 func (g *Guard) refusal(q *Query, found finding, now time.Time) string {
 	key := refusalKey(q, found)
 	g.refusals.mu.Lock()
 	seen, ok := g.refusals.m[key]
-	if !ok || now.Sub(seen.at) > refusalLife {
+	ok = ok && now.Sub(seen.at) <= refusalLife
+	if !ok && q.why {
+		g.refusals.mu.Unlock()
+		return ""
+	}
+	if !ok {
 		if len(g.refusals.m) >= refusalMemory {
 			n := 0
 			for k := range g.refusals.m {
@@ -56,7 +62,6 @@ func (g *Guard) refusal(q *Query, found finding, now time.Time) string {
 			}
 		}
 		seen = refusalSeen{ref: g.references.next(now), at: now, told: now}
-		ok = false
 		g.refusals.m[key] = seen
 	}
 	g.refusals.mu.Unlock()
