@@ -1213,6 +1213,39 @@ func TestReferencesNeverRepeat(t *testing.T) {
 	}
 }
 
+// TestReferencesAfterAnImport: an import of many blocks uses up the references of
+// minutes to come. A restart meanwhile does not give them out again: whom an
+// operator lifts by a reference must be the one who read it out.
+func TestReferencesAfterAnImport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(27 * 365 * 24 * time.Hour) // bubbles begin before references do
+		j := newMemJournal()
+		r := newRig(t, j, "")
+		list := make([]NewBlock, 3000)
+		for i := range list {
+			list[i].IP = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 32)
+		}
+		if _, err := r.ImportBlocks(context.Background(), Actor{}, list); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		time.Sleep(time.Second)
+		r = newRig(t, j, "")
+		defer r.stop()
+		b, err := r.Block(context.Background(), Actor{}, NewBlock{IP: netip.MustParsePrefix("203.0.113.67/32")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		for _, o := range j.blocks {
+			if o.Reference == b.Reference && o.ID != b.ID {
+				t.Errorf("the reference %s of %s is also that of %s", b.Reference, b.Subject.IP, o.Subject.IP)
+			}
+		}
+	})
+}
+
 func TestStoredTimeIsNeverAhead(t *testing.T) {
 	bubble(t, "", func(r *rig) {
 		level := func() int { return r.Explain(Query{IP: addr(attacker), Account: "bob"}).Counters[0].Count }

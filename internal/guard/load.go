@@ -113,6 +113,11 @@ func (g *Guard) loadGood(state *State) {
 
 func (g *Guard) loadBlocks(ctx context.Context, now time.Time) error {
 	var err error
+	var latest struct {
+		from   time.Time
+		ref    uint64
+		beside int
+	}
 	chain := func(old, latest *stand) *stand {
 		latest.next = old
 		return latest
@@ -127,6 +132,12 @@ func (g *Guard) loadBlocks(ctx context.Context, now time.Time) error {
 				return nil
 			}
 			s := g.blocks.standOf(b)
+			switch {
+			case b.From.After(latest.from):
+				latest.from, latest.ref, latest.beside = b.From, s.ref, 0
+			case b.From.Equal(latest.from):
+				latest.beside++
+			}
 			add(b.Subject.IP, s)
 			g.blocks.n.Add(1)
 			g.ends.addBlock(s, b.Subject)
@@ -136,6 +147,7 @@ func (g *Guard) loadBlocks(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("load blocks: %w", err)
 	}
+	g.references.resume(latest.ref, latest.beside, now)
 	return nil
 }
 

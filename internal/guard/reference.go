@@ -33,7 +33,7 @@ func newReferences(secret []byte) *references {
 func (r *references) next(now time.Time) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := uint64(max(0, int64(now.Sub(referenceEpoch)/time.Second))) << 10
+	n := referenceAt(now)
 	if n <= r.last {
 		n = r.last + 1
 	}
@@ -41,18 +41,47 @@ func (r *references) next(now time.Time) uint64 {
 	return r.permute(n & (1<<40 - 1))
 }
 
+// referenceAt is where the counter stands at an instant.
+func referenceAt(t time.Time) uint64 {
+	return uint64(max(0, int64(t.Sub(referenceEpoch)/time.Second))) << 10
+}
+
+// resume goes on behind the references that were handed out before a start: one
+// of the last, and how many there were in the same moment. One that was borrowed
+// from farther ahead than any import reaches was made under another key.
+func (r *references) resume(last uint64, beside int, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := r.order(last); n < referenceAt(now.Add(time.Hour)) {
+		r.last = max(r.last, n+uint64(beside)+1<<10)
+	}
+}
+
 // permute is a four-round Feistel network over two halves of 20 bits.
 func (r *references) permute(n uint64) uint64 {
 	left, right := uint32(n>>20), uint32(n&(1<<20-1))
 	for round := range byte(4) {
-		var in [37]byte
-		copy(in[:], r.key[:])
-		in[32] = round
-		binary.BigEndian.PutUint32(in[33:], right)
-		sum := sha256.Sum256(in[:])
-		left, right = right, left^(binary.BigEndian.Uint32(sum[:])&(1<<20-1))
+		left, right = right, left^r.mix(round, right)
 	}
 	return uint64(left)<<20 | uint64(right)
+}
+
+// order takes permute back.
+func (r *references) order(n uint64) uint64 {
+	left, right := uint32(n>>20), uint32(n&(1<<20-1))
+	for round := range byte(4) {
+		left, right = right^r.mix(3-round, left), left
+	}
+	return uint64(left)<<20 | uint64(right)
+}
+
+func (r *references) mix(round byte, half uint32) uint32 {
+	var in [37]byte
+	copy(in[:], r.key[:])
+	in[32] = round
+	binary.BigEndian.PutUint32(in[33:], half)
+	sum := sha256.Sum256(in[:])
+	return binary.BigEndian.Uint32(sum[:]) & (1<<20 - 1)
 }
 
 // formatReference writes a reference as 7K3M-22QP.
