@@ -34,9 +34,19 @@ type feeds struct {
 type running struct {
 	spec  policy.ProviderSpec
 	feed  *feed.Feed
-	begun bool   // it refreshes itself
-	stop  func() // returns when its goroutine has ended
-	err   error  // why it could not be set up; feed is nil then
+	begun bool  // it refreshes itself
+	err   error // why it could not be set up; feed is nil then
+
+	life context.Context //nolint:containedctx // of everybody who works on the feed
+	end  context.CancelFunc
+	work sync.WaitGroup // joined under feeds.mu
+}
+
+// stop ends the work on the feed, also what operators asked for, and waits for
+// it: nothing that is fetched comes into force after that.
+func (r *running) stop() {
+	r.end()
+	r.work.Wait()
 }
 
 func newFeeds(client *outbound.Client, dir string, log *slog.Logger) *feeds {
@@ -97,7 +107,7 @@ func (f *feeds) follow(ctx context.Context) {
 	}
 }
 
-// begin lets the providers refresh themselves until ctx ends.
+// begin lets the providers refresh themselves until they are stopped.
 func (f *feeds) begin(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,15 +115,12 @@ func (f *feeds) begin(ctx context.Context) {
 		if r.begun || r.feed == nil {
 			continue
 		}
-		feedCtx, cancel := context.WithCancel(ctx)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			if err := r.feed.Run(feedCtx); err != nil && feedCtx.Err() == nil {
-				f.log.ErrorContext(feedCtx, "provider stopped", "provider", name, "error", err)
+		r.begun = true
+		r.work.Go(func() {
+			if err := r.feed.Run(r.life); err != nil && r.life.Err() == nil {
+				f.log.ErrorContext(ctx, "provider stopped", "provider", name, "error", err)
 			}
-		}()
-		r.begun, r.stop = true, func() { cancel(); <-done }
+		})
 	}
 }
 
@@ -123,7 +130,8 @@ func sameSource(a, b policy.ProviderSpec) bool {
 }
 
 func (f *feeds) open(ctx context.Context, spec policy.ProviderSpec) *running {
-	r := &running{spec: spec, stop: func() {}}
+	r := &running{spec: spec}
+	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	r.feed, r.err = feed.New(feed.Options{
 		Name:       spec.Name,
 		Source:     spec.URL,
@@ -195,33 +203,44 @@ func (f *feeds) Statuses() []feed.Status {
 
 // Refresh implements api.Providers.
 func (f *feeds) Refresh(ctx context.Context, name string) error {
-	fd, err := f.find(name)
-	if err != nil {
-		return err
-	}
-	defer f.report()
-	return fd.Refresh(ctx)
+	return f.ask(ctx, name, (*feed.Feed).Refresh)
 }
 
 // Approve implements api.Providers.
 func (f *feeds) Approve(ctx context.Context, name string) error {
-	fd, err := f.find(name)
+	return f.ask(ctx, name, func(fd *feed.Feed, ctx context.Context) error {
+		if fd.Status().Held == nil {
+			return guard.ErrConflict
+		}
+		return fd.Approve(ctx)
+	})
+}
+
+// ask has a provider do something, which ends with the provider.
+func (f *feeds) ask(ctx context.Context, name string, do func(*feed.Feed, context.Context) error) error {
+	r, err := f.join(name)
 	if err != nil {
 		return err
 	}
-	if fd.Status().Held == nil {
-		return guard.ErrConflict
-	}
 	defer f.report()
-	return fd.Approve(ctx)
+	defer r.work.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	return do(r.feed, ctx)
 }
 
-func (f *feeds) find(name string) (*feed.Feed, error) {
+// join finds a provider to work on.
+func (f *feeds) join(name string) (*running, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.running[name]
-	if r == nil {
+	switch {
+	case r == nil:
 		return nil, guard.ErrNotFound
+	case r.err != nil:
+		return nil, r.err
 	}
-	return r.feed, r.err
+	r.work.Add(1)
+	return r, nil
 }

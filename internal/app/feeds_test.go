@@ -2,6 +2,10 @@ package app
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,4 +93,65 @@ func TestProviderFollowsThePolicy(t *testing.T) {
 	w = start(t, dir, nil)
 	w.key = key
 	until(w, "allow")
+}
+
+// What an operator fetches by hand while the policy turns to another source does
+// not come into force in its place.
+func TestProviderOfBeforeIsOver(t *testing.T) {
+	const listed, free = "45.66.77.88\t8\n", "45.66.77.89\t8\n"
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	n := 0
+	src := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n++; n == 1 {
+			_, _ = io.WriteString(w, free)
+			return
+		}
+		asked <- struct{}{}
+		select {
+		case <-answer:
+			_, _ = io.WriteString(w, listed)
+		case <-r.Context().Done():
+		}
+	}))
+	defer src.Close()
+	other := filepath.Join(t.TempDir(), "other.txt")
+	if err := os.WriteFile(other, []byte(free), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doc := func(url string) map[string]any {
+		return map[string]any{"providers": []any{map[string]any{
+			"name": "ipsum", "url": url, "format": "ipsum", "refresh": 86400,
+			"levels": []any{map[string]any{"at_least": 5, "action": "block"}},
+		}}}
+	}
+	w := start(t, t.TempDir(), func(c *config.Config) {
+		c.Outbound.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	put := func(url string) {
+		t.Helper()
+		if code := w.local("PUT", "/v1/policy", doc(url), nil); code != 200 {
+			t.Fatalf("PUT: %d", code)
+		}
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range 1000 {
+			if s := w.app.feeds.Statuses(); len(s) == 1 && s[0].Source == url && s[0].Entries == 1 {
+				return
+			}
+			<-tick.C
+		}
+		t.Fatalf("%s is not in force: %+v", url, w.app.feeds.Statuses())
+	}
+	put(src.URL)
+	done := make(chan error, 1)
+	go func() { done <- w.app.feeds.Refresh(t.Context(), "ipsum") }()
+	<-asked
+	put(other)
+	close(answer)
+	if err := <-done; err == nil {
+		t.Error("a list that is over was refreshed")
+	}
+	if d := w.check("45.66.77.88"); d.Action != "allow" {
+		t.Errorf("%+v, by a list that the policy does not name any more", d)
+	}
 }
