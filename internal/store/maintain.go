@@ -16,8 +16,8 @@ import (
 const sliceTime = 20 * time.Millisecond
 
 // Retention says what may be deleted: events older than EventsDays (0: none),
-// and the oldest events while the database is larger than MaxSize bytes (0: no
-// limit).
+// and the oldest events, with what else is as old, while the database is larger
+// than MaxSize bytes (0: no limit).
 type Retention struct {
 	EventsDays int
 	MaxSize    int64
@@ -41,7 +41,8 @@ type stale struct {
 }
 
 // Retain deletes what is too old or too much, in slices between which others
-// can write. Blocks and policy revisions are kept.
+// can write. Policy revisions and Blocks are kept, but for those that are over
+// when the size demands it.
 func (d *DB) Retain(ctx context.Context, now time.Time, r Retention) (Retained, error) {
 	var done Retained
 	ago := func(age time.Duration) int64 { return micros(now.Add(-age)) }
@@ -62,14 +63,11 @@ func (d *DB) Retain(ctx context.Context, now time.Time, r Retention) (Retained, 
 		if err != nil {
 			return done, err
 		}
+		old = append(old, ofTheTime(before)...)
 		old = append(
 			old,
 			stale{"rollups", []string{"bucket", "name", "severity", "realm"}, "bucket < ?", before - usPerBucket, true},
-			stale{"address_days", []string{"address", "day"}, "day < ?", before / usPerDay, false},
-			stale{"addresses", []string{"address"}, "fraudulent = 0 AND last_seen < ?", before, false},
-			stale{"accounts", []string{"account_key", "realm"}, "last_seen < ?", before, false},
 			stale{"clears", []string{"seq"}, "seq < ?", before, true},
-			stale{"alerts", []string{"n"}, "time < ?", before, true},
 		)
 	}
 	for _, s := range old {
@@ -92,13 +90,30 @@ func (d *DB) Retain(ctx context.Context, now time.Time, r Retention) (Retained, 
 		}
 	}
 	if r.MaxSize > 0 {
-		n, err := d.shrink(ctx, r.MaxSize)
-		done.Events += n
-		if err != nil {
+		if err := d.shrink(ctx, now, r.MaxSize, &done); err != nil {
 			return done, err
 		}
 	}
 	return done, d.giveBack(ctx)
+}
+
+// ofTheTime is what is known of addresses and accounts that nothing was heard of
+// since an instant, and what was told before it.
+func ofTheTime(before int64) []stale {
+	return []stale{
+		{"address_days", []string{"address", "day"}, "day < ?", before / usPerDay, false},
+		{"addresses", []string{"address"}, "fraudulent = 0 AND last_seen < ?", before, false},
+		{"accounts", []string{"account_key", "realm"}, "last_seen < ?", before, false},
+		{"alerts", []string{"n"}, "time < ?", before, true},
+		{"deliveries", []string{"n"}, "first_at < ?", before, true},
+	}
+}
+
+// pastBlocks are Blocks that were over before an instant, or only observed; their
+// evidence goes with them.
+func pastBlocks(before int64) stale {
+	return stale{"blocks", []string{"n"}, `CASE WHEN observed = 1 OR lifted_at > 0 OR ended_at > 0 THEN from_at
+		WHEN until_at > 0 THEN until_at ELSE 9223372036854775807 END < ?`, before, false}
 }
 
 // foundAtOnce is how many keys of stale rows are looked up at once.
@@ -265,20 +280,70 @@ func (d *DB) cutOff(ctx context.Context, table string, first, end int64, mark fu
 	return total, nil
 }
 
-// shrink deletes the oldest events while more than limit bytes are in use.
-func (d *DB) shrink(ctx context.Context, limit int64) (int64, error) {
-	var total int64
-	for {
+// shrink deletes the oldest events while more than limit bytes are in use, and
+// what is as old as they: whoever comes from ever new addresses with ever new
+// accounts leaves more behind than events. Blocks that stand and the audit trail
+// stay, so that nobody washes them away.
+func (d *DB) shrink(ctx context.Context, now time.Time, limit int64, done *Retained) error {
+	first, err := d.firstArrival(ctx, now)
+	if err != nil {
+		return err
+	}
+	step := now.Sub(first) / shrinkSteps
+	for next := first.Add(step); ; {
 		used, err := d.used(ctx)
 		if err != nil || used <= limit {
-			return total, err
+			return err
 		}
 		n, err := d.deleteOldest(ctx)
+		done.Events += n
+		if err != nil {
+			return err
+		}
+		if first, err = d.firstArrival(ctx, now); err != nil {
+			return err
+		}
+		if n > 0 && first.Before(next) {
+			continue
+		}
+		next = first.Add(step)
+		other, err := d.forget(ctx, micros(first))
+		done.Other += other
+		if err != nil || n == 0 && other == 0 {
+			return err
+		}
+	}
+}
+
+// shrinkSteps is in how many steps, at most, what is as old as the events goes
+// with them: each looks through whole tables.
+const shrinkSteps = 32
+
+// firstArrival is when the oldest event arrived; now if there is none. Events
+// have their arrival for a number.
+func (d *DB) firstArrival(ctx context.Context, now time.Time) (time.Time, error) {
+	var seq int64
+	err := translate(d.readDB.QueryRowContext(ctx, "SELECT coalesce(min(seq), 0) FROM events").Scan(&seq))
+	if err != nil {
+		return now, fmt.Errorf("find oldest event: %w", err)
+	}
+	if seq == 0 || instant(seq).After(now) {
+		return now, nil
+	}
+	return instant(seq), nil
+}
+
+// forget deletes what is older than an instant, but for events.
+func (d *DB) forget(ctx context.Context, before int64) (int64, error) {
+	var total int64
+	for _, s := range append(ofTheTime(before), pastBlocks(before)) {
+		n, err := d.drop(ctx, s)
 		total += n
-		if err != nil || n == 0 {
+		if err != nil {
 			return total, err
 		}
 	}
+	return total, nil
 }
 
 // deleteOldest deletes some of the oldest events.

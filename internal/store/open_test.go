@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/warderhq/warder"
 	"github.com/warderhq/warder/internal/guard"
 )
 
@@ -224,6 +226,70 @@ func TestRetention(t *testing.T) {
 		// A second run finds nothing.
 		if done, err = d.Retain(t.Context(), now, Retention{EventsDays: 10}); err != nil || done != (Retained{}) {
 			t.Errorf("%+v, %v", done, err)
+		}
+	})
+}
+
+// TestRetentionBySize: whatever strangers make Warder write down, the size holds:
+// what is known of addresses and accounts goes with the events of its time, and
+// so do Blocks that are over or were only observed. What stands, what people
+// marked or did, and what happened last stay.
+func TestRetentionBySize(t *testing.T) {
+	forEach(t, func(t *testing.T, d *DB) {
+		j := &journal{DB: d}
+		const n = 6_000
+		for part := range 12 {
+			r := &guard.Record{}
+			for i := part * n / 12; i < (part+1)*n/12; i++ {
+				ip := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
+				e := event(i, ip.String(), fmt.Sprintf("account number %d", i))
+				r.Events = append(r.Events, e)
+				if i%4 == 0 {
+					b := &guard.Block{
+						ID: fmt.Sprintf("%016d", i), Subject: warder.Subject{IP: e.Address}, Origin: guard.FromRule, From: e.Time,
+						Evidence: []guard.Evidence{{UserAgent: strings.Repeat("x", 2000)}},
+					}
+					switch i % 12 {
+					case 0:
+						b.Observed = true
+					case 4:
+						b.Until = e.Time.Add(time.Second)
+					}
+					r.Blocks = append(r.Blocks, b)
+				}
+			}
+			r.Audit = append(r.Audit, guard.Audit{Time: start, Actor: "operator:ann@example.org", Action: "policy.set"})
+			j.commit(t, r)
+		}
+		j.commit(t, &guard.Record{Marks: []guard.Mark{{Address: netip.MustParsePrefix("198.18.0.1/32"), Fraudulent: true, At: start}}})
+		used, err := d.used(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := count(t, d, "SELECT count(*) FROM blocks WHERE observed = 0 AND until_at = 0")
+		now := start.Add(n * time.Second)
+		if _, err := d.Retain(t.Context(), now, Retention{MaxSize: used / 2}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := d.used(t.Context())
+		if err != nil || after > used/2 {
+			t.Errorf("%d bytes are used, want %d at most, %v", after, used/2, err)
+		}
+		for query, want := range map[string]int{
+			"SELECT count(*) FROM events WHERE seq = (SELECT max(seq) FROM events)":             1,
+			"SELECT count(*) FROM addresses WHERE fraudulent = 1":                               1,
+			"SELECT count(*) FROM blocks WHERE observed = 0 AND until_at = 0":                   live,
+			"SELECT count(*) FROM accounts WHERE account_key = 'account number 5999'":           1,
+			"SELECT count(*) FROM accounts WHERE account_key = 'account number 0'":              0,
+			"SELECT count(*) FROM blocks WHERE id = '0000000000000000'":                         0,
+			"SELECT count(*) FROM block_evidence WHERE block_id NOT IN (SELECT id FROM blocks)": 0,
+		} {
+			if n := count(t, d, query); n != want {
+				t.Errorf("%s: %d, want %d", query, n, want)
+			}
+		}
+		if r, err := d.VerifyAudit(t.Context()); err != nil || !r.OK || r.Rows != 12 {
+			t.Error(r, err)
 		}
 	})
 }
