@@ -116,7 +116,7 @@ func (g *Guard) NoteUntrustedForwarder(peer netip.Addr) {
 	if g.tell(AlertForwarder+ip, now) {
 		g.queue.add(&Record{Alerts: []*Alert{notice(AlertForwarder, ip,
 			"The private address "+ip+" sends a forwarding header but is not listed in trusted_proxies. "+
-				"Warder ignores the header and does not block "+ip+" by itself. If it is your proxy, list it.", now)}}, nil, false)
+				"Warder ignores the header and does not block "+ip+" by itself. If it is your proxy, list it.", now)}}, nil, true)
 	}
 }
 
@@ -157,7 +157,7 @@ func (g *Guard) watch(now time.Time) {
 		const text = "More addresses and accounts stand close to their threshold than fit in limits.counters: some are forgotten. Raise limits.counters."
 		g.Degrade(DegradedCounters, text, true)
 		if g.tell(AlertCountersFull, now) {
-			g.queue.add(&Record{Alerts: []*Alert{notice(AlertCountersFull, "", text, now)}}, nil, false)
+			g.queue.add(&Record{Alerts: []*Alert{notice(AlertCountersFull, "", text, now)}}, nil, true)
 		}
 	} else {
 		g.Degrade(DegradedCounters, "", false)

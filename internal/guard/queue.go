@@ -106,12 +106,14 @@ func (q *queue) add(rec *Record, applied func(Committed), force bool) (*pending,
 }
 
 // notice queues a record that strangers cause by being refused. It takes no
-// more than a quarter of the queue, so that they cannot crowd out events, and is
-// dropped beyond.
-func (q *queue) notice(rec *Record) {
-	if rows, bytes := q.depth(); rows < maxQueueRows/4 && bytes < maxQueueBytes/4 {
-		q.add(rec, nil, false)
+// more than a quarter of the queue, so that they cannot crowd out events; false
+// means that it was dropped.
+func (q *queue) notice(rec *Record) bool {
+	if rows, bytes := q.depth(); rows >= maxQueueRows/4 || bytes >= maxQueueBytes/4 {
+		return false
 	}
+	_, ok := q.add(rec, nil, false)
+	return ok
 }
 
 // withdraw takes a record back that is not durable. False means that it is too
@@ -370,6 +372,7 @@ func (q *queue) finish(batch []*pending, result Committed) {
 		if q.committed != nil {
 			q.committed(p.rec)
 		}
+		p.rec, p.applied = nil, nil // who waits for repeats keeps p
 	}
 }
 

@@ -210,3 +210,37 @@ func TestStopsWhileTheDiskFails(t *testing.T) {
 		}
 	})
 }
+
+// What is refused while the journal has no room is journaled when it has: the
+// count on the Block, and the reference that somebody reads out.
+func TestRefusalsOutlastAFullQueue(t *testing.T) {
+	bubble(t, rules("cooling_period: 0")+feedPolicy, func(r *rig) {
+		r.SetProvider("feed", func(a netip.Addr) (int, bool) { return 5, a == addr("198.51.100.5") })
+		for range 5 {
+			r.report(fail(attacker, "alice"))
+		}
+		block := r.check(attacker).BlockID
+		time.Sleep(10 * time.Second)
+		r.j.set(func() { r.j.stuck = make(chan struct{}) })
+		for ok := true; ok; {
+			_, ok = r.queue.add(&Record{Policy: &Revision{Document: make([]byte, 1<<20)}}, nil, false)
+		}
+		reference := r.check("198.51.100.5").Reference
+		for range 100 {
+			r.check(attacker)
+		}
+		r.flushHits()
+		r.j.set(func() { close(r.j.stuck); r.j.stuck = nil })
+		time.Sleep(10 * time.Second)
+		if again := r.check("198.51.100.5").Reference; again != reference {
+			t.Errorf("reference %s, then %s", reference, again)
+		}
+		time.Sleep(10 * time.Second)
+		if list := r.j.peek().refusals; len(list) != 1 || list[0].Reference != reference {
+			t.Errorf("refusals %+v, want %s", list, reference)
+		}
+		if n := r.j.peek().hits[block]; n != 101 {
+			t.Errorf("%d refusals on the block, want 101", n)
+		}
+	})
+}

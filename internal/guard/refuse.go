@@ -27,6 +27,7 @@ type refusalSeen struct {
 	ref  uint64
 	at   time.Time
 	told time.Time
+	lost bool // the journal had no room for it: the next one tries again
 }
 
 // refusalKey names what was refused, by nothing that the refused one can vary
@@ -66,14 +67,21 @@ func (g *Guard) refusal(q *Query, found finding, now time.Time) string {
 	}
 	g.refusals.mu.Unlock()
 	reference := formatReference(seen.ref)
-	if !ok {
+	if !ok || seen.lost && !q.why {
 		account := q.Account
 		r := Refusal{Reference: reference, Time: now, Account: account, Why: found.why, Rule: found.rule}
 		if q.IP.IsValid() {
 			r.Address = warder.AddressKey(q.IP)
 		}
 		r.Details = g.numbers(q.IP, found)
-		g.queue.notice(&Record{Refusals: []Refusal{r}})
+		if lost := !g.queue.notice(&Record{Refusals: []Refusal{r}}); lost != seen.lost {
+			g.refusals.mu.Lock()
+			if now, ok := g.refusals.m[key]; ok && now.ref == seen.ref {
+				now.lost = lost
+				g.refusals.m[key] = now
+			}
+			g.refusals.mu.Unlock()
+		}
 	}
 	return reference
 }
@@ -169,7 +177,13 @@ func (g *Guard) flushHits() {
 			k := s.strikes()
 			rec.BlockHits = append(rec.BlockHits, BlockHits{ID: s.ID(), N: k.hits.Swap(0), Last: time.Unix(0, k.lastHit.Load()).UTC()})
 		}
+		if _, ok := g.queue.add(rec, nil, false); !ok { // the next round tries again
+			for i, s := range stands[:n] {
+				if s.strikes().hits.Add(rec.BlockHits[i].N) == rec.BlockHits[i].N {
+					g.noteHit(s)
+				}
+			}
+		}
 		stands = stands[n:]
-		g.queue.add(rec, nil, false)
 	}
 }
