@@ -598,3 +598,20 @@ func TestShardKeepsData(t *testing.T) {
 		}
 	})
 }
+
+// TestCancelledAtBegin: who gives up at any moment leaves no transaction open, in
+// which nobody else could write any more.
+func TestCancelledAtBegin(t *testing.T) {
+	d := openAt(t, t.TempDir()+"/warder.db")
+	for i := range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Duration(i%100)*time.Microsecond, cancel)
+		if _, err := d.commit(ctx, func(*tx) error { return nil }); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		cancel()
+	}
+	if err := d.Writable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -48,6 +48,8 @@ func (d *DB) commit(ctx context.Context, f func(*tx) error) (n int64, err error)
 	// one costs a goroutine for each statement.
 	t := &tx{d: d, ctx: context.WithoutCancel(ctx), head: d.head}
 	if _, err := d.w.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		// Who gives up while SQLite begins is told so, and it has begun.
+		_, _ = d.w.ExecContext(t.ctx, "ROLLBACK")
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
