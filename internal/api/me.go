@@ -293,12 +293,13 @@ func (s *Server) changePassword(ctx context.Context, in *NewPasswordBody) (*sess
 	if err != nil {
 		return nil, err
 	}
-	if err := s.opts.People.ChangePassword(ctx, c.operator, in.New, c.session.ID, changeOf(ctx)); err != nil {
+	changed, err := s.opts.People.ChangePassword(ctx, c.operator, in.New, c.session.ID, changeOf(ctx))
+	if err != nil {
 		var faults warder.Faults
 		if errors.As(err, &faults) && len(faults) == 1 {
 			return nil, warder.Fault{Location: "body.new", Message: faults[0].Message}
 		}
 		return nil, err
 	}
-	return s.start(ctx, b, c.operator, true)
+	return s.start(ctx, b, &changed, true)
 }

@@ -191,8 +191,8 @@ func (p *People) Reprove(ctx context.Context, o *Operator, password string) erro
 }
 
 // ChangePassword replaces the password of an operator who has given the one
-// before, and ends all their sessions but keep.
-func (p *People) ChangePassword(ctx context.Context, o *Operator, password, keep string, by Change) error {
+// before, and ends all their sessions but keep. It returns what came of them.
+func (p *People) ChangePassword(ctx context.Context, o *Operator, password, keep string, by Change) (Operator, error) {
 	return p.setPassword(ctx, *o, password, keep, by)
 }
 

@@ -326,27 +326,28 @@ func (p *People) SetPassword(ctx context.Context, who, password string, by Chang
 	if err != nil {
 		return err
 	}
-	return p.setPassword(ctx, o, password, "", by)
+	_, err = p.setPassword(ctx, o, password, "", by)
+	return err
 }
 
 // setPassword ends all sessions of the operator but the one with the id keep.
-func (p *People) setPassword(ctx context.Context, o Operator, password, keep string, by Change) error {
+func (p *People) setPassword(ctx context.Context, o Operator, password, keep string, by Change) (Operator, error) {
 	if err := CheckPassword(password, o.Email); err != nil {
-		return warder.Faults{{Location: "password", Message: err.Error()}}
+		return o, warder.Faults{{Location: "password", Message: err.Error()}}
 	}
 	hash, err := p.hash(ctx, password)
 	if err != nil {
-		return err
+		return o, err
 	}
 	by.Action = "operator.password"
-	_, err = p.store.EditOperator(ctx, o.ID, OperatorEdit{
+	after, err := p.store.EditOperator(ctx, o.ID, OperatorEdit{
 		EndSessions: true, KeepSession: keep,
 		Change: func(o *Operator) error { o.Hash = hash; return nil },
 	}, by)
 	if err == nil {
 		p.changes.tell()
 	}
-	return err
+	return after, err
 }
 
 // Authenticate returns the active operator whose password it is, or ErrWrong.

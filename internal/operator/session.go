@@ -105,7 +105,8 @@ type Visitor struct {
 
 // Start begins a session and returns its token, which is shown to the browser
 // only. old is the session that it replaces, if there is one: every change of
-// what a session may do gives it a new token.
+// what a session may do gives it a new token. ErrNoSession if o got another
+// password since they were read: what was proven may be worth nothing any more.
 func (p *People) Start(ctx context.Context, o *Operator, signedIn bool, old string, v Visitor, now time.Time) (token string, s Session, err error) {
 	_, absolute := p.SessionLimits()
 	s = Session{
@@ -123,7 +124,7 @@ func (p *People) Start(ctx context.Context, o *Operator, signedIn bool, old stri
 	if len(old) == tokenLen {
 		oldHash = hashToken(old)
 	}
-	if err := p.store.StartSession(ctx, s, hash, oldHash); err != nil {
+	if err := p.store.StartSession(ctx, s, o.Hash, hash, oldHash); err != nil {
 		return "", s, fmt.Errorf("start a session: %w", err)
 	}
 	return token, s, nil

@@ -42,10 +42,11 @@ type Store interface {
 // operators signed in with.
 type SessionStore interface {
 	// StartSession stores a session and takes out the one with the hash old, if
-	// any. A signed-in one sets the operator's last sign-in and makes the device
-	// known. Of one operator the MaxSessions latest are kept that are
+	// any; ErrNoSession unless the operator is active and password still the hash
+	// of theirs. A signed-in one sets the operator's last sign-in and makes the
+	// device known. Of one operator the MaxSessions latest are kept that are
 	// signed in, as many that wait for the second factor, and as many devices.
-	StartSession(ctx context.Context, s Session, hash, old []byte) error
+	StartSession(ctx context.Context, s Session, password string, hash, old []byte) error
 	// SessionByHash returns a session with its operator, or ErrNoSession.
 	SessionByHash(ctx context.Context, hash []byte) (Session, Operator, error)
 	// TouchSession notes when and from where a session was used last.

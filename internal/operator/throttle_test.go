@@ -123,6 +123,43 @@ func TestThrottleIsBounded(t *testing.T) {
 	}
 }
 
+// TestPasswordReplacedMeanwhile: who proved a password that was replaced before
+// the session begins is not signed in by it.
+func TestPasswordReplacedMeanwhile(t *testing.T) {
+	people, _ := newPeople(t)
+	ctx := t.Context()
+	by := operator.Change{Actor: "cli:0", At: noon}
+	const email, stolen = "ann@example.org", "correct horse battery"
+	o, err := people.Create(ctx, email, "owner", stolen, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, replace := range map[string]func() error{
+		"set": func() error { return people.SetPassword(ctx, email, "another horse battery", by) },
+		"changed": func() error {
+			_, err := people.ChangePassword(ctx, &o, "another horse battery", "", by)
+			return err
+		},
+		"reset": func() error { _, _, err := people.Reset(ctx, email, by); return err },
+	} {
+		if err := people.SetPassword(ctx, email, stolen, by); err != nil {
+			t.Fatal(err)
+		}
+		proven, err := people.Authenticate(ctx, email, stolen, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := replace(); err != nil {
+			t.Fatal(err)
+		}
+		for _, whole := range []bool{true, false} {
+			if _, _, err := people.Start(ctx, &proven, whole, "", operator.Visitor{}, noon); !errors.Is(err, operator.ErrNoSession) {
+				t.Errorf("%s: signed in by the password before, %v", what, err)
+			}
+		}
+	}
+}
+
 // TestSessionsEnd: by idleness, at the latest, and sooner if the settings say.
 func TestSessionsEnd(t *testing.T) {
 	people, _ := newPeople(t)

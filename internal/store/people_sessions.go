@@ -19,18 +19,20 @@ func signInFields(s *operator.Session) (fields []any, done func()) {
 }
 
 // StartSession implements operator.SessionStore.
-func (d *DB) StartSession(ctx context.Context, s operator.Session, hash, old []byte) error {
+func (d *DB) StartSession(ctx context.Context, s operator.Session, password string, hash, old []byte) error {
 	return d.write(ctx, func(t *tx) error {
 		if len(old) > 0 {
 			if err := t.exec("DELETE FROM operator_sessions WHERE hash = $1", old); err != nil {
 				return translate(err)
 			}
 		}
-		// Whoever was switched off between the password and here stays out.
+		// Whoever was switched off, or got another password, between the proof and
+		// here stays out.
 		n, err := t.affect(`INSERT INTO operator_sessions (id, hash, operator_id, signed_in, created, last_seen, expires, ip, agent, device, failures)
 			SELECT $1, $2, o.id, $3, $4, $5, $6, $7, $8, $9, 0 FROM operators o
-			WHERE o.id = $10 AND o.disabled_at = 0 AND (o.expires_at = 0 OR o.expires_at > $4)`,
-			s.ID, hash, flag(s.SignedIn), micros(s.Created), micros(s.LastSeen), micros(s.Expires), s.IP, s.Agent, s.Device, s.Operator)
+			WHERE o.id = $10 AND o.hash = $11 AND o.disabled_at = 0 AND (o.expires_at = 0 OR o.expires_at > $4)`,
+			s.ID, hash, flag(s.SignedIn), micros(s.Created), micros(s.LastSeen), micros(s.Expires), s.IP, s.Agent, s.Device, s.Operator,
+			password)
 		if err != nil {
 			return translate(err)
 		}
