@@ -78,8 +78,10 @@ type key struct {
 	scopes []Scope
 	from   []netip.Prefix
 	app    guard.App
-	used   *atomic.Int64 // Unix seconds of the last use that is not stored yet
-	caller caller        // the same for every request that brings the key; From is filled in where it is needed
+	used   *atomic.Int64   // Unix seconds of the last use that is not stored yet
+	life   context.Context //nolint:containedctx // of requests that last; ends when the key is revoked
+	end    context.CancelFunc
+	caller caller // the same for every request that brings the key; From is filled in where it is needed
 }
 
 func (k *key) may(s Scope) bool {
@@ -153,6 +155,12 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, row *route, h cal
 		var cancel context.CancelFunc
 		r, cancel = s.whileSignedIn(r, row, c)
 		defer cancel()
+	}
+	if row.slow && c.key != nil {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(c.key.life, cancel)()
+		r = r.WithContext(ctx)
 	}
 	if strings.HasPrefix(row.pattern, "GET /v1/export/") {
 		if !s.exports.begin(c.actor.Name) {

@@ -27,7 +27,8 @@ func (k *keyring) find(id string) *key {
 }
 
 // drop takes a key out by id or name before anything else is asked, so that a
-// revocation holds even if the database cannot be read again.
+// revocation holds even if the database cannot be read again. What lasts by it
+// ends.
 func (k *keyring) drop(idOrName string) {
 	old := k.byID.Load()
 	if old == nil {
@@ -39,7 +40,20 @@ func (k *keyring) drop(idOrName string) {
 			m[id] = one
 		}
 	}
-	k.byID.Store(&m)
+	k.replace(m)
+}
+
+// replace puts other keys in force. Those that are not among them are over.
+func (k *keyring) replace(m map[string]*key) {
+	old := k.byID.Swap(&m)
+	if old == nil {
+		return
+	}
+	for id, one := range *old {
+		if m[id] == nil {
+			one.end()
+		}
+	}
 }
 
 // touchEvery is how often the last use of keys is stored.
@@ -79,17 +93,18 @@ func (s *Server) loadKeys(ctx context.Context) error {
 		if list[i].RevokedAt.IsZero() {
 			k := newKey(&list[i])
 			if before := s.keys.find(k.id); before != nil {
-				k.used = before.used
+				k.used, k.life, k.end = before.used, before.life, before.end
 			}
 			m[k.id] = k
 		}
 	}
-	s.keys.byID.Store(&m)
+	s.keys.replace(m)
 	return nil
 }
 
 func newKey(rec *store.Key) *key {
 	k := &key{used: new(atomic.Int64), id: rec.ID, name: rec.Name, hash: rec.Hash, from: rec.Prefixes}
+	k.life, k.end = context.WithCancel(context.Background())
 	for _, scope := range rec.Scopes {
 		k.scopes = append(k.scopes, Scope(scope))
 	}

@@ -651,6 +651,9 @@ func (b *tab) stream(t *testing.T) <-chan error {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for name, value := range b.header {
+		req.Header.Set(name, value)
+	}
 	res, err := b.client.Do(req)
 	if err != nil || res.StatusCode != 200 {
 		t.Fatalf("stream: %v, %v", res, err)
@@ -689,6 +692,39 @@ func TestDeactivatedAtOnce(t *testing.T) {
 	b.signIn(t, "bob@example.org")
 	owner.want(t, 204, "DELETE", "/v1/operators/"+bob.ID+"/sessions", nil, nil)
 	b.want(t, 401, "GET", "/v1/me", nil, nil)
+}
+
+// TestRevokedKeyAtOnce: whoever listens by a key is cut off when it is revoked,
+// and nobody else is.
+func TestRevokedKeyAtOnce(t *testing.T) {
+	h := newWhole(t)
+	listen := func(name string) (NewKey, <-chan error) {
+		var made NewKey
+		h.want(t, 201, "POST", "/v1/keys", `{"name":"`+name+`","scopes":["read"]}`, &made)
+		b := h.tab(t)
+		b.header = map[string]string{"Authorization": "Bearer " + made.Token}
+		return made, b.stream(t)
+	}
+	_, other := listen("other")
+	for _, by := range []func(k NewKey) string{
+		func(k NewKey) string { return k.ID }, func(k NewKey) string { return k.Name },
+	} {
+		k, ended := listen("leaked")
+		if err := h.loadKeys(t.Context()); err != nil { // as it is done every second
+			t.Fatal(err)
+		}
+		h.want(t, 204, "DELETE", "/v1/keys/"+by(k), "", nil)
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			t.Fatal("a revoked key goes on listening")
+		}
+	}
+	select {
+	case err := <-other:
+		t.Errorf("another key was cut off: %v", err)
+	default:
+	}
 }
 
 // TestLastOwner cannot be switched off, demoted, or do it to themselves.
