@@ -38,7 +38,7 @@ type durable struct {
 
 // openDurable is called when the log exists and nobody writes.
 func (d *DB) openDurable() error {
-	f, err := os.OpenFile(d.path+"-wal", os.O_RDWR, 0)
+	f, err := os.OpenFile(d.real+"-wal", os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}

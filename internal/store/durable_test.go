@@ -226,3 +226,31 @@ func TestDurableUnderLoad(t *testing.T) {
 		t.Errorf("%d audit rows", n)
 	}
 }
+
+// TestLinkedDatabase: the log lies beside the database that a link names, not
+// beside the link.
+func TestLinkedDatabase(t *testing.T) {
+	dir, far := t.TempDir(), t.TempDir()
+	path := dir + "/warder.db"
+	if err := os.Symlink(far+"/real.db", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+"-wal", nil, 0o600); err != nil { // as left when the database moved
+		t.Fatal(err)
+	}
+	for range 2 {
+		d := openAt(t, path)
+		j := &journal{DB: d}
+		j.commit(t, events(event(1, "192.0.2.1", "a")))
+		ours, err := d.durable.file.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log, err := os.Stat(far + "/real.db-wal"); err != nil || !os.SameFile(ours, log) {
+			t.Errorf("another file than the log is synchronised (%v)", err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

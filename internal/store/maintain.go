@@ -399,7 +399,7 @@ func (d *DB) used(ctx context.Context) (int64, error) {
 func (d *DB) Size(context.Context) (int64, error) {
 	var total int64
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		info, err := os.Stat(d.path + suffix)
+		info, err := os.Stat(d.real + suffix)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

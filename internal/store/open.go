@@ -32,6 +32,7 @@ const minSQLite = "3.51.3"
 // DB is an open database. Methods are safe for concurrent use.
 type DB struct {
 	path   string
+	real   string // path without links: the log lies beside what a link names
 	log    *slog.Logger
 	key    []byte
 	readDB *sql.DB
@@ -90,6 +91,9 @@ func (d *DB) open(ctx context.Context, o Options) error {
 		return err
 	}
 	var err error
+	if d.real, err = filepath.EvalSymlinks(o.Path); err != nil {
+		return err
+	}
 	if d.pool, err = sql.Open("sqlite", dsn(o, false)); err != nil {
 		return err
 	}
@@ -114,7 +118,7 @@ func (d *DB) open(ctx context.Context, o Options) error {
 	d.readDB.SetMaxOpenConns(o.Readers)
 	d.readDB.SetMaxIdleConns(o.Readers)
 	// The names of new files are durable only when their directory is.
-	if err := syncDir(o.Path); err != nil {
+	if err := syncDir(d.real); err != nil {
 		return err
 	}
 	if err := d.openCheckpointer(ctx, o); err != nil {
