@@ -727,6 +727,28 @@ func TestRevokedKeyAtOnce(t *testing.T) {
 	}
 }
 
+// TestRevokedKeyTakesItsLinks: whoever had a key of scope admin does not come back
+// as an owner through an invitation that it made.
+func TestRevokedKeyTakesItsLinks(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, ann, operator.Owner)
+	invite := func(token, email string) string {
+		b := h.tab(t)
+		b.header = map[string]string{"Authorization": "Bearer " + token}
+		var link NewLink
+		b.want(t, 201, "POST", "/v1/invitations", NewInvitationBody{Email: email, Role: "owner"}, &link)
+		_, token, _ = strings.Cut(link.Link, "#token=")
+		return token
+	}
+	keep := invite(h.token, "new@example.org")
+	var made NewKey
+	h.want(t, 201, "POST", "/v1/keys", `{"name":"leaked","scopes":["admin"]}`, &made)
+	back := invite(made.Token, "mallory@example.org")
+	h.want(t, 204, "DELETE", "/v1/keys/"+made.ID, "", nil)
+	h.tab(t).want(t, 403, "GET", "/v1/invitations/accept?token="+back, nil, nil)
+	h.tab(t).want(t, 200, "GET", "/v1/invitations/accept?token="+keep, nil, nil)
+}
+
 // TestLastOwner cannot be switched off, demoted, or do it to themselves.
 func TestLastOwner(t *testing.T) {
 	h := newWhole(t)

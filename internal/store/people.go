@@ -88,8 +88,14 @@ func (d *DB) KeyByHash(ctx context.Context, hash [32]byte) (*Key, error) {
 }
 
 // RevokeKey revokes a live key by its id or name; ErrNotFound if there is none.
+// The invitations and resets that it made end with it: whoever had it must not
+// come back through them.
 func (d *DB) RevokeKey(ctx context.Context, idOrName string, at time.Time, audit guard.Audit) error {
 	return d.write(ctx, func(t *tx) error {
+		if err := t.exec(`DELETE FROM operator_links WHERE made_by IN
+			(SELECT 'key:' || name FROM api_keys WHERE revoked_at = 0 AND (id = $1 OR name = $1))`, idOrName); err != nil {
+			return fmt.Errorf("revoke key %q: take links back: %w", idOrName, translate(err))
+		}
 		n, err := t.affect("UPDATE api_keys SET revoked_at = $1 WHERE revoked_at = 0 AND (id = $2 OR name = $2)",
 			micros(at), idOrName)
 		if err != nil {
