@@ -233,6 +233,9 @@ func (p *People) Create(ctx context.Context, email, role, password string, by Ch
 	return o, nil
 }
 
+// errOwnerEnds keeps the last owner from ending unseen.
+var errOwnerEnds = warder.Fault{Location: "expires_at", Message: "is for admin, analyst and viewer: an owner does not end by itself"}
+
 // Edit is what an owner changes of somebody else; nil leaves as it is.
 type Edit struct {
 	Role     *string
@@ -270,8 +273,9 @@ func (p *People) Edit(ctx context.Context, who string, e Edit, by Change) (Opera
 			faults.Add("time_zone", "%s", err)
 		}
 	}
-	if e.Expires != nil && !e.Expires.IsZero() && role == Owner {
-		faults.Add("expires_at", "is for admin, analyst and viewer: an owner does not end by itself")
+	ends := e.Expires != nil && !e.Expires.IsZero()
+	if ends && role == Owner {
+		faults = append(faults, errOwnerEnds)
 	}
 	if len(faults) > 0 {
 		return o, faults
@@ -289,6 +293,9 @@ func (p *People) Edit(ctx context.Context, who string, e Edit, by Change) (Opera
 			if role == Owner {
 				o.ExpiresAt = time.Time{}
 			}
+		}
+		if ends && o.Role == Owner { // since a moment ago
+			return warder.Faults{errOwnerEnds}
 		}
 		if e.Expires != nil {
 			if o.ExpiresAt = e.Expires.UTC(); e.Expires.IsZero() {

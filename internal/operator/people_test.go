@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -96,5 +97,47 @@ func TestPeople(t *testing.T) {
 	want := []string{"operator.create", "operator.create", "operator.create", "operator.disable", "operator.password", "operator.enable"}
 	if !slices.Equal(did, want) {
 		t.Errorf("changes %v, want %v", did, want)
+	}
+}
+
+// between is a store in which something else happens just before an edit.
+type between struct {
+	operator.Store
+	first func()
+}
+
+func (b *between) EditOperator(ctx context.Context, id string, e operator.OperatorEdit, by operator.Change) (operator.Operator, error) {
+	if f := b.first; f != nil {
+		b.first = nil
+		f()
+	}
+	return b.Store.EditOperator(ctx, id, e, by)
+}
+
+// TestOwnersDoNotEnd: also where somebody becomes an owner while an end is set.
+func TestOwnersDoNotEnd(t *testing.T) {
+	_, db := newPeople(t)
+	b := &between{Store: db}
+	people, err := operator.New(operator.Options{Store: b, Hasher: operator.NewHasher(cheap, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := operator.Change{Actor: "cli:0", At: noon}
+	o, err := people.Create(t.Context(), "ann@example.org", "admin", "correct horse battery", by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.first = func() {
+		role := "owner"
+		if _, err := people.Edit(t.Context(), o.ID, operator.Edit{Role: &role}, by); err != nil {
+			t.Error(err)
+		}
+	}
+	end := noon.Add(time.Hour)
+	if _, err := people.Edit(t.Context(), o.ID, operator.Edit{Expires: &end}, by); !errors.As(err, new(warder.Faults)) {
+		t.Errorf("an end for an owner: %v", err)
+	}
+	if o, err = people.Find(t.Context(), o.ID); err != nil || o.Role != operator.Owner || !o.ExpiresAt.IsZero() {
+		t.Errorf("%s ends %s, %v", o.Role, o.ExpiresAt, err)
 	}
 }
