@@ -7,6 +7,7 @@ import {
 } from "@tanstack/react-router";
 import { ProblemAlert } from "@/components/Feedback";
 import { parseSearch, stringifySearch } from "@/lib/filters";
+import Overview from "@/pages/Overview";
 import { NotFound } from "@/shell/NotFound";
 import { Shell } from "@/shell/Shell";
 
@@ -28,7 +29,8 @@ const tree = root.addChildren([
   door("/setup", () => import("@/pages/Setup")),
   door("/accept", () => import("@/pages/Accept")),
   inside.addChildren([
-    page("/", () => import("@/pages/Overview")),
+    // The page that everybody begins with comes with the frame.
+    createRoute({ getParentRoute: () => inside, path: "/", component: Overview }),
     page("/events", () => import("@/pages/Events")),
     page("/addresses", () => import("@/pages/Addresses")),
     page("/addresses/$ip", () => import("@/pages/Address")),
