@@ -6,12 +6,13 @@ import "./global.css";
 import { MantineProvider } from "@mantine/core";
 import { ModalsProvider } from "@mantine/modals";
 import { Notifications } from "@mantine/notifications";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { Problem, whenSignedOut } from "./api/client";
+import { whenSignedOut } from "./api/client";
+import { queries } from "./lib/queries";
 import { router } from "./router";
 import { theme, variables } from "./theme";
 
@@ -19,19 +20,6 @@ import { theme, variables } from "./theme";
 // under which the server sent it.
 const nonce = document.querySelector('meta[property="csp-nonce"]')?.getAttribute("content") ?? "";
 setNonce(nonce);
-
-const queries = new QueryClient({
-  defaultOptions: {
-    queries: {
-      staleTime: 10_000,
-      refetchOnWindowFocus: true,
-      // Warder away or busy: ask again by itself. Everything else is an answer.
-      retry: (count, error) =>
-        error instanceof Problem && (error.status === 0 || error.status === 503) && count < 30,
-      retryDelay: (count) => Math.min(1000 * 2 ** count, 10_000),
-    },
-  },
-});
 
 whenSignedOut(() => {
   const here = window.location.pathname + window.location.search;

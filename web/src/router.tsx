@@ -5,9 +5,11 @@ import {
   lazyRouteComponent,
   type RouteComponent,
 } from "@tanstack/react-router";
-import { ProblemAlert } from "@/components/Feedback";
+import { Loading, ProblemAlert } from "@/components/Feedback";
 import { parseSearch, stringifySearch } from "@/lib/filters";
+import type { Search } from "@/lib/search";
 import Overview from "@/pages/Overview";
+import { loadOverview } from "@/pages/overview/queries";
 import { NotFound } from "@/shell/NotFound";
 import { Shell } from "@/shell/Shell";
 
@@ -30,7 +32,16 @@ const tree = root.addChildren([
   door("/accept", () => import("@/pages/Accept")),
   inside.addChildren([
     // The page that everybody begins with comes with the frame.
-    createRoute({ getParentRoute: () => inside, path: "/", component: Overview }),
+    createRoute({
+      getParentRoute: () => inside,
+      path: "/",
+      component: Overview,
+      // The frame is drawn meanwhile.
+      pendingComponent: Loading,
+      pendingMs: 0,
+      pendingMinMs: 0,
+      loader: ({ location }) => loadOverview(location.search as Search),
+    }),
     page("/events", () => import("@/pages/Events")),
     page("/addresses", () => import("@/pages/Addresses")),
     page("/addresses/$ip", () => import("@/pages/Address")),

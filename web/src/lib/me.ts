@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery } from "@tanstack/react-query";
 import { api, data, Problem, type Schemas } from "@/api/client";
 import { setTimeZone } from "./time";
 
@@ -41,10 +41,14 @@ async function load(): Promise<Me> {
   }
 }
 
+/** Asks who is signed in. Whoever asks for days waits for it: it says where the
+ * day begins. */
+export const whoIsSignedIn = queryOptions({ queryKey: ["me"], queryFn: load, staleTime: 60_000 });
+
 /** Who is signed in, and what that person may do. While it is not known yet,
  * nothing is offered. */
 export function useMe() {
-  const { data: me, error } = useQuery({ queryKey: ["me"], queryFn: load, staleTime: 60_000 });
+  const { data: me, error } = useQuery(whoIsSignedIn);
   return {
     me,
     error,

@@ -26,7 +26,16 @@ export function useSearchState(): [Search, (change: Search, replace?: boolean) =
 
 /** The range and the filters of a page, as they stand in its URL, and as the
  * API's query: the same object for lists, charts, exports and bulk actions. */
-type EventQuery = Omit<NonNullable<paths["/v1/events"]["get"]["parameters"]["query"]>, "limit" | "cursor">;
+export type EventQuery = Omit<
+  NonNullable<paths["/v1/events"]["get"]["parameters"]["query"]>,
+  "limit" | "cursor"
+>;
+
+/** The query of a page with these search parameters, as useFilters has it. */
+export const queryOf = (search: Search): EventQuery => ({
+  ...toQuery(readFilters(search)),
+  ...span(typeof search.range === "string" ? search.range : "30d"),
+});
 
 export function useFilters<Q = EventQuery>(names: readonly string[] = fields, defaultRange = "30d") {
   const [search, change] = useSearchState();

@@ -1,7 +1,6 @@
 import { Grid, SimpleGrid, useMatches } from "@mantine/core";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { api, data } from "@/api/client";
 import type { BucketSize } from "@/charts/trend";
 import { EventDrawer } from "@/components/EventDrawer";
 import { FilterChips } from "@/components/FilterChips";
@@ -14,6 +13,7 @@ import { Attackers } from "./overview/Attackers";
 import { Blocked } from "./overview/Blocked";
 import { Figures } from "./overview/Figures";
 import { Protection } from "./overview/Protection";
+import { overviewQueries } from "./overview/queries";
 import { eventColumns, Recent } from "./overview/Recent";
 import { Trend } from "./overview/Trend";
 import { Types } from "./overview/Types";
@@ -24,55 +24,16 @@ export default function Overview() {
   const [search, change] = useSearchState();
   const { query, filters } = f;
   const tz = timeZone();
-
-  // The severities of the trend and the types of the ring are all fetched: what
-  // the filters hide stays in the legend with its count.
-  const { severity: _s, not_severity: _ns, ...anySeverity } = query;
-  const { name: _n, not_name: _nn, ...anyName } = query;
-  const before = useMemo(() => {
-    const end = dayjs(query.from);
-    const length = dayjs(query.to ?? undefined).diff(end);
-    return { ...query, from: end.subtract(length, "millisecond").toISOString(), to: end.toISOString() };
-  }, [query]);
-
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the zone is part of it
+  const asked = useMemo(() => overviewQueries(query), [query, tz]);
   const options = { placeholderData: keepPreviousData } as const;
-  const summary = useQuery({
-    queryKey: ["stats", "summary", query],
-    queryFn: () => data(api.GET("/v1/stats/summary", { params: { query } })),
-    ...options,
-  });
-  const previous = useQuery({
-    queryKey: ["stats-before", "summary", before],
-    queryFn: () => data(api.GET("/v1/stats/summary", { params: { query: before } })),
-    staleTime: 60_000,
-    ...options,
-  });
-  const trend = useQuery({
-    queryKey: ["stats", "trend", anySeverity, tz],
-    queryFn: () =>
-      data(api.GET("/v1/stats/trend", { params: { query: { ...anySeverity, bucket: "auto", tz } } })),
-    ...options,
-  });
-  const types = useQuery({
-    queryKey: ["stats", "types", anyName],
-    queryFn: () => data(api.GET("/v1/stats/types", { params: { query: anyName } })),
-    ...options,
-  });
-  const attackers = useQuery({
-    queryKey: ["stats", "attackers", query],
-    queryFn: () => data(api.GET("/v1/stats/attackers", { params: { query: { ...query, limit: 8 } } })),
-    ...options,
-  });
-  const recent = useQuery({
-    queryKey: ["events", "recent", query],
-    queryFn: () => data(api.GET("/v1/events", { params: { query: { ...query, limit: 12 } } })),
-    ...options,
-  });
-  const blocks = useQuery({
-    queryKey: ["blocks", { state: "active", limit: 8 }],
-    queryFn: () => data(api.GET("/v1/blocks", { params: { query: { state: "active", limit: 8 } } })),
-    ...options,
-  });
+  const summary = useQuery({ ...asked.summary, ...options });
+  const previous = useQuery({ ...asked.previous, ...options });
+  const trend = useQuery({ ...asked.trend, ...options });
+  const types = useQuery({ ...asked.types, ...options });
+  const attackers = useQuery({ ...asked.attackers, ...options });
+  const recent = useQuery({ ...asked.recent, ...options });
+  const blocks = useQuery({ ...asked.blocks, ...options });
   const arrived = useNewEvents(filters, () => void recent.refetch(), { active: query.to === undefined });
 
   const view = (id: string | undefined) => change({ event: id });
