@@ -112,6 +112,29 @@ it("filters ring, trend, table and URL together from the legend", async () => {
   await page.waitForSelector('[data-legend="USER_LOGIN_FAILURE"][aria-pressed=false]');
 });
 
+it("opens the menu of a value by keyboard, first and again, and gives the focus back", async () => {
+  await open();
+  const button = page
+    .getByRole("table", { name: "Recent events" })
+    .getByRole("button", { name: /^Filter by / })
+    .first();
+  const value = ((await button.getAttribute("aria-label")) ?? "").slice("Filter by ".length);
+  const entry = page.getByRole("menuitem", { name: "Only this" });
+  expect(await button.getAttribute("aria-expanded")).toBe("false");
+  await button.focus();
+  for (let i = 0; i < 2; i++) {
+    await page.keyboard.press("Enter");
+    await entry.waitFor();
+    expect(await button.getAttribute("aria-expanded")).toBe("true");
+    await page.keyboard.press("Escape");
+    await entry.waitFor({ state: "detached" });
+    await page.waitForFunction((b) => document.activeElement === b, await button.elementHandle());
+  }
+  await page.keyboard.press("Enter");
+  await entry.click();
+  await page.waitForURL((url) => url.searchParams.get("name") === value);
+});
+
 it("blocks a top attacker with one click, and takes it back within ten seconds", async () => {
   await open();
   const table = page.getByRole("table", { name: "Top attacking addresses" });

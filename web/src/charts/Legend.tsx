@@ -1,6 +1,7 @@
-import { ActionIcon, Menu, Text, UnstyledButton } from "@mantine/core";
+import { Menu, Text, UnstyledButton } from "@mantine/core";
 import { IconDots, IconEye, IconEyeOff, IconFocus2 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
+import { LazyMenu } from "@/components/LazyMenu";
 import type { Filters } from "@/lib/filters";
 import "./charts.css";
 import { all, only, shown, toggled, without } from "./legend";
@@ -49,40 +50,32 @@ export function LegendEntry(props: {
           </Text>
         )}
       </UnstyledButton>
-      <Menu position="bottom-end" withinPortal>
-        <Menu.Target>
-          <ActionIcon
-            className="legend-more"
-            variant="subtle"
-            color="gray"
-            size="sm"
-            aria-label={`More on ${value}`}
-          >
-            <IconDots size={14} />
-          </ActionIcon>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {alone ? (
-            <Menu.Item leftSection={<IconEye size={14} />} onClick={() => onChange(all(filters, field))}>
-              Show all
-            </Menu.Item>
-          ) : (
-            <Menu.Item
-              leftSection={<IconFocus2 size={14} />}
-              onClick={() => onChange(only(filters, field, value))}
-            >
-              Only this
-            </Menu.Item>
-          )}
-          <Menu.Item
-            leftSection={<IconEyeOff size={14} />}
-            disabled={!visible}
-            onClick={() => onChange(without(filters, field, value))}
-          >
-            Leave out
+      <LazyMenu
+        label={`More on ${value}`}
+        icon={<IconDots size={14} />}
+        look={{ className: "legend-more", size: "sm" }}
+        position="bottom-end"
+      >
+        {alone ? (
+          <Menu.Item leftSection={<IconEye size={14} />} onClick={() => onChange(all(filters, field))}>
+            Show all
           </Menu.Item>
-        </Menu.Dropdown>
-      </Menu>
+        ) : (
+          <Menu.Item
+            leftSection={<IconFocus2 size={14} />}
+            onClick={() => onChange(only(filters, field, value))}
+          >
+            Only this
+          </Menu.Item>
+        )}
+        <Menu.Item
+          leftSection={<IconEyeOff size={14} />}
+          disabled={!visible}
+          onClick={() => onChange(without(filters, field, value))}
+        >
+          Leave out
+        </Menu.Item>
+      </LazyMenu>
     </div>
   );
 }

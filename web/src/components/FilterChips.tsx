@@ -2,6 +2,7 @@ import { ActionIcon, Badge, Button, Group, Menu } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { IconFilter, IconFilterOff, IconX } from "@tabler/icons-react";
 import type { Filters } from "@/lib/filters";
+import { LazyMenu } from "./LazyMenu";
 
 const words: Record<string, string> = { name: "type", ip: "address", q: "search" };
 
@@ -56,26 +57,18 @@ export function FilterChips(props: {
 /** Offers to filter by a value, or to leave it out. Stands beside the value. */
 export function FilterMenu(props: { value: string; include: () => void; exclude: () => void }) {
   return (
-    <Menu withinPortal position="bottom-start">
-      <Menu.Target>
-        <ActionIcon
-          className="quiet"
-          size="xs"
-          variant="subtle"
-          color="gray"
-          aria-label={`Filter by ${props.value}`}
-        >
-          <IconFilter size={12} />
-        </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Item leftSection={<IconFilter size={14} />} onClick={props.include}>
-          Only this
-        </Menu.Item>
-        <Menu.Item leftSection={<IconFilterOff size={14} />} onClick={props.exclude}>
-          Leave out
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+    <LazyMenu
+      label={`Filter by ${props.value}`}
+      icon={<IconFilter size={12} />}
+      look={{ className: "quiet", size: "xs" }}
+      position="bottom-start"
+    >
+      <Menu.Item leftSection={<IconFilter size={14} />} onClick={props.include}>
+        Only this
+      </Menu.Item>
+      <Menu.Item leftSection={<IconFilterOff size={14} />} onClick={props.exclude}>
+        Leave out
+      </Menu.Item>
+    </LazyMenu>
   );
 }

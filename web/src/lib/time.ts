@@ -8,10 +8,17 @@ dayjs.extend(timezone);
 /** The time zone that dates are shown in: the operator's, else the browser's. */
 let zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 export const timeZone = () => zone;
+
+/** Writes instants as the clock of a zone shows them, the Swedish way, which is
+ * ISO 8601. It is kept, since to make one takes much longer than to use it. */
+const clockOf = (name: string) =>
+  new Intl.DateTimeFormat("sv-SE", { timeZone: name, dateStyle: "short", timeStyle: "medium" });
+let clock = clockOf(zone);
+
 export function setTimeZone(name: string | undefined) {
   if (!name) return;
   try {
-    new Intl.DateTimeFormat("en", { timeZone: name });
+    clock = clockOf(name);
     zone = name;
   } catch {
     // A name that this browser does not know: keep the browser's own.
@@ -19,7 +26,10 @@ export function setTimeZone(name: string | undefined) {
 }
 
 /** "2026-11-22 14:03:07", in the operator's time zone. */
-export const exact = (t: string | number | Date) => dayjs(t).tz(zone).format("YYYY-MM-DD HH:mm:ss");
+export function exact(t: string | number | Date): string {
+  const at = new Date(t);
+  return Number.isNaN(at.getTime()) ? "Invalid Date" : clock.format(at); // a URL may say anything
+}
 export const day = (t: string | number | Date) => dayjs(t).tz(zone).format("D MMM YYYY");
 
 const steps: [number, string, string][] = [

@@ -1,4 +1,5 @@
 import { Badge, Box, Group, Stack, Text, Tooltip, useMatches } from "@mantine/core";
+import { useDeferredValue } from "react";
 import type { Schemas } from "@/api/client";
 import { BlockButton } from "@/components/BlockDialog";
 import { type Column, DataTable } from "@/components/DataTable";
@@ -15,7 +16,9 @@ type Attacker = Schemas["AttackerView"];
 /** The addresses with the most suspicious events: one click blocks for good. */
 export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () => void; search: Search }) {
   const narrow = useMatches({ base: true, sm: false });
-  const most = Math.max(1, ...(props.rows ?? []).map((r) => r.count));
+  // Below what everybody looks at first, and drawn after it.
+  const rows = useDeferredValue(props.rows, undefined);
+  const most = Math.max(1, ...(rows ?? []).map((r) => r.count));
   const columns: Column<Attacker>[] = [
     {
       key: "ip",
@@ -111,7 +114,7 @@ export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () 
       <DataTable
         label="Top attacking addresses"
         columns={columns}
-        rows={props.rows}
+        rows={rows}
         id={(a) => a.ip}
         error={props.error}
         retry={props.retry}

@@ -1,5 +1,6 @@
 import { Group, Stack, Text, useMatches } from "@mantine/core";
 import { IconBan } from "@tabler/icons-react";
+import { useDeferredValue } from "react";
 import { type Column, DataTable } from "@/components/DataTable";
 import { Empty } from "@/components/Feedback";
 import { FilterLink } from "@/components/FilterLink";
@@ -65,6 +66,7 @@ const narrow: Column<Block>[] = [
 /** The blocks in force, newest first: when, why, and the way out. */
 export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => void }) {
   const columns = useMatches({ base: narrow, sm: wide });
+  const rows = useDeferredValue(props.rows, undefined); // as for the attackers
   return (
     <Panel
       title="Blocked addresses"
@@ -78,7 +80,7 @@ export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => vo
       <DataTable
         label="Blocked addresses"
         columns={columns}
-        rows={props.rows}
+        rows={rows}
         id={(b) => b.id}
         error={props.error}
         retry={props.retry}
