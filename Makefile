@@ -73,7 +73,7 @@ race:
 fuzz:
 	scripts/fuzz $(FUZZTIME)
 
-bench:
+bench: web
 	scripts/bench
 
 # make test runs these, too, where the programs are there.

@@ -35,21 +35,38 @@ var first = []string{"events", "events-30d", "trend-30d", "types-30d", "attacker
 
 var benchLine = regexp.MustCompile(`^BenchmarkDashboard/([a-z0-9-]+?)(-\d+)?\s.*?([0-9.]+) p95-ms`)
 
-// dashboardRow runs the benchmark of package store, where the database can be
-// filled without a server.
-func dashboardRow(ctx context.Context, b *bench) ([]figure, error) {
-	events := os.Getenv("WARDER_BENCH_EVENTS")
-	if events == "" {
+// benchmark runs the benchmark of package store, where the database can be
+// filled without a server, and returns what it prints, where the database is and
+// how many events it has.
+func (b *bench) benchmark(ctx context.Context, which string) (out []byte, path, events string, err error) {
+	if events = os.Getenv("WARDER_BENCH_EVENTS"); events == "" {
 		events = strconv.Itoa(dashboardEvents)
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "./internal/store", "-run", "xxx", "-bench", "Dashboard", "-benchtime", "40x", "-timeout", "3h")
-	cmd.Env = append(os.Environ(), "WARDER_BENCH_EVENTS="+events)
-	if os.Getenv("WARDER_BENCH_DIR") == "" {
-		cmd.Env = append(cmd.Env, "WARDER_BENCH_DIR="+filepath.Clean(b.dir))
+	dir := os.Getenv("WARDER_BENCH_DIR")
+	if dir == "" {
+		dir = b.dir
 	}
-	out, err := cmd.CombinedOutput()
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, "", "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "./internal/store", "-run", "xxx", "-bench", which, "-benchtime", "40x", "-timeout", "3h")
+	cmd.Env = append(os.Environ(), "WARDER_BENCH_EVENTS="+events, "WARDER_BENCH_DIR="+dir)
+	if out, err = cmd.CombinedOutput(); err != nil {
+		return nil, "", "", fmt.Errorf("measure the dashboard: %w\n%s", err, out)
+	}
+	return out, filepath.Join(dir, "bench-"+events+".db"), events, nil
+}
+
+// filled returns the database of the dashboard's row.
+func (b *bench) filled(ctx context.Context) (path string, err error) {
+	_, path, _, err = b.benchmark(ctx, "Dashboard/none-of-them")
+	return path, err
+}
+
+func dashboardRow(ctx context.Context, b *bench) ([]figure, error) {
+	out, _, events, err := b.benchmark(ctx, "Dashboard")
 	if err != nil {
-		return nil, fmt.Errorf("measure the dashboard: %w\n%s", err, out)
+		return nil, err
 	}
 	var figures []figure
 	lines := bufio.NewScanner(bytes.NewReader(out))

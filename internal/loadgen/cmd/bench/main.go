@@ -57,6 +57,8 @@ var rows = []row{
 	{"million", millionRow},
 	{"flood", floodRow},
 	{"dashboard", dashboardRow},
+	{"page", pageRow},
+	{"export", exportRow},
 }
 
 // bench is what all rows share.

@@ -99,7 +99,8 @@ func (b *bench) data(ctx context.Context) (dir, key string, err error) {
 func (b *bench) serve(ctx context.Context, dir string, wrap ...string) (*process, error) {
 	argv := append(wrap, b.warder, "serve", "--data", dir, "--listen", "127.0.0.1:0")
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "WARDER_LOG_FORMAT=json")
+	// Databases that are kept for the next time may be old; nothing of them goes.
+	cmd.Env = append(os.Environ(), "WARDER_LOG_FORMAT=json", "WARDER_RETENTION_EVENTS_DAYS=36500", "WARDER_RETENTION_MAX_SIZE=1000GiB")
 	p, err := start(cmd, cmd.StderrPipe, func(line []byte) string {
 		var said struct{ Msg, Address string }
 		if json.Unmarshal(line, &said) != nil || said.Msg != "serving" {
