@@ -17,7 +17,7 @@ type Attacker = Schemas["AttackerView"];
 export function Attackers(props: { rows?: Attacker[]; error: unknown; retry: () => void; search: Search }) {
   const narrow = useMatches({ base: true, sm: false });
   // Below what everybody looks at first, and drawn after it.
-  const rows = useDeferredValue(props.rows, undefined);
+  const rows = useDeferredValue(props.rows, null) ?? undefined;
   const most = Math.max(1, ...(rows ?? []).map((r) => r.count));
   const columns: Column<Attacker>[] = [
     {

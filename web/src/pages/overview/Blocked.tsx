@@ -66,7 +66,7 @@ const narrow: Column<Block>[] = [
 /** The blocks in force, newest first: when, why, and the way out. */
 export function Blocked(props: { rows?: Block[]; error: unknown; retry: () => void }) {
   const columns = useMatches({ base: narrow, sm: wide });
-  const rows = useDeferredValue(props.rows, undefined); // as for the attackers
+  const rows = useDeferredValue(props.rows, null) ?? undefined; // as for the attackers
   return (
     <Panel
       title="Blocked addresses"
