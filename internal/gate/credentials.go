@@ -253,7 +253,8 @@ func basicOf(r *http.Request) (c credentials, err error) {
 		// Whatever the application makes of it is a guess all the same.
 		decoded, err = base64.RawStdEncoding.DecodeString(line)
 		if err != nil {
-			return c, nil //nolint:nilerr // without account
+			c.password = line // so that no two are taken for the same
+			return c, nil     //nolint:nilerr // without account
 		}
 	}
 	c.account, c.password, _ = strings.Cut(string(decoded), ":")
