@@ -46,3 +46,65 @@ func TestGateBasicUnread(t *testing.T) {
 		t.Errorf("%d guesses", got)
 	}
 }
+
+// sendsOn is an application with the usual habits: whoever is signed in is sent
+// on his way from its forms, without a look at the password, and a sign-out
+// without a session that it knows is as good as any other.
+func sendsOn(g *guarded) {
+	var mu sync.Mutex
+	open := map[string]bool{}
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		c, err := r.Cookie("session")
+		signedIn := err == nil && open[c.Value]
+		enter := func() {
+			id := fmt.Sprint("s", len(open))
+			open[id] = true
+			http.SetCookie(w, &http.Cookie{Name: "session", Value: id, Path: "/"})
+			http.Redirect(w, r, "/home", http.StatusFound)
+		}
+		switch {
+		case r.URL.Path == "/logout":
+			if signedIn {
+				delete(open, c.Value)
+			}
+			http.Redirect(w, r, "/bye", http.StatusFound)
+		case r.URL.Path == "/home" && signedIn:
+			fmt.Fprint(w, "hello")
+		case signedIn:
+			http.Redirect(w, r, "/home", http.StatusFound)
+		case r.URL.Path == "/register", r.URL.Path == "/login" && r.FormValue("password") == "right",
+			r.URL.Path == "/reset-password" && strings.HasPrefix(r.FormValue("token"), "right"):
+			enter()
+		case r.URL.Path == "/login":
+			g.checked.Add(1)
+			fmt.Fprint(w, "Wrong user name or password.")
+		default:
+			http.Error(w, "no", http.StatusForbidden)
+		}
+	})
+}
+
+// TestGateOwnSessionTwice: a session of one's own takes out no failures at
+// another account when it comes in several cookies, either.
+func TestGateOwnSessionTwice(t *testing.T) {
+	for n, cookie := range []string{"SESSION=%[1]s; session=%[1]s", "session=%[1]s; SESSION=%[1]s", "sid=%[1]s; session=%[1]s"} {
+		g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+		sendsOn(g)
+		c := g.client()
+		from := fmt.Sprintf("203.0.113.%d", 130+n)
+		own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session")
+		for i := range 20 {
+			if i%4 == 3 {
+				do(t, c, g.request("POST", "/login", from, wrong("alice", i), "Cookie", fmt.Sprintf(cookie, own)))
+				continue
+			}
+			do(t, c, g.request("POST", "/login", from, wrong("alice", i)))
+		}
+		if got := g.checked.Load(); got != 5 {
+			t.Errorf("%s: %d guesses", cookie, got)
+		}
+	}
+}

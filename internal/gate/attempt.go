@@ -204,16 +204,16 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 // his way without looking at the password, which would look like a success: with
 // an account of his own somebody could take out his failures at another one.
 func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
-	var names []string
-	for i, session := range x.visitor.sessions {
+	var others []string
+	for _, session := range x.visitor.sessions {
 		if account := s.accountOf(session); account != "" && !sameAccount(account, x.claims.account) {
-			names = append(names, x.visitor.names[i])
+			others = append(others, session)
 		}
 	}
-	if len(names) == 0 {
+	if len(others) == 0 {
 		return false
 	}
-	dropCookies(r.Header, func(name string) bool { return slices.Contains(names, name) })
+	s.dropSessions(r.Header, others)
 	return true
 }
 

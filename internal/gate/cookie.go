@@ -124,7 +124,7 @@ func firstToken(s string) string {
 
 // dropCookies takes the cookies out that drop names, with those that they are
 // hidden in.
-func dropCookies(h http.Header, drop func(name string) bool) {
+func dropCookies(h http.Header, drop func(name, value string) bool) {
 	lines := h["Cookie"]
 	if len(lines) == 0 {
 		return
@@ -133,8 +133,8 @@ func dropCookies(h http.Header, drop func(name string) bool) {
 	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.TrimSpace(pair)
-			name, _, _ := strings.Cut(pair, "=")
-			if pair != "" && !drop(strings.TrimSpace(name)) && hidden(pair, func(name, _ string) bool { return !drop(name) }) {
+			name, value, _ := strings.Cut(pair, "=")
+			if pair != "" && !drop(strings.TrimSpace(name), strings.TrimSpace(value)) && hidden(pair, func(name, value string) bool { return !drop(name, value) }) {
 				kept = append(kept, pair)
 			}
 		}
@@ -144,6 +144,19 @@ func dropCookies(h http.Header, drop func(name string) bool) {
 		return
 	}
 	h["Cookie"] = []string{strings.Join(kept, "; ")}
+}
+
+// dropSessions takes all cookies out that hold one of the sessions, whatever
+// their names.
+func (s *Site) dropSessions(h http.Header, gone []string) {
+	dropCookies(h, func(name, value string) bool {
+		return s.isSession(name) && slices.Contains(gone, s.sessionOf(s.keys.sessionID(s.name, s.sessionValue(value))))
+	})
+}
+
+// dropAllSessions takes all cookies out that hold any session.
+func (s *Site) dropAllSessions(h http.Header) {
+	dropCookies(h, func(name, _ string) bool { return s.isSession(name) })
 }
 
 // visitor is what the cookies of a request say.

@@ -49,7 +49,7 @@ func TestSessionSpellings(t *testing.T) {
 		if !found {
 			t.Errorf("%q: another session: %v", line, v.names)
 		}
-		dropCookies(h, s.isSession)
+		s.dropAllSessions(h)
 		if rest := strings.Join(h["Cookie"], ";"); strings.Contains(rest, "B3") {
 			t.Errorf("%q: %q is left", line, rest)
 		}

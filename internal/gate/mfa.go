@@ -103,7 +103,7 @@ func (s *Site) held(w http.ResponseWriter, r *http.Request, x *exchange) (answer
 		s.opts.Pages.write(w, r, http.StatusForbidden, said, view{Denied: s.opts.Denied}, &c)
 		return true
 	}
-	dropCookies(r.Header, s.isSession)
+	s.dropAllSessions(r.Header)
 	x.visitor.sessions, x.query.Session, x.signedOut = nil, "", true
 	return false
 }

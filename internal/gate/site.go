@@ -381,7 +381,7 @@ func (s *Site) admit(w http.ResponseWriter, r *http.Request, x *exchange) bool {
 	if x.visitor.many || len(x.ended) > 0 {
 		// Which of several cookies the application takes cannot be known, so it
 		// gets none of them.
-		dropCookies(r.Header, s.isSession)
+		s.dropAllSessions(r.Header)
 		x.visitor.sessions, kept = nil, ""
 		if len(x.ended) > 0 {
 			s.expire(w.Header(), x.ended, x.secure)
@@ -440,7 +440,7 @@ func (s *Site) rewrite(pr *httputil.ProxyRequest) {
 		delete(h, "Connection")
 	}
 	if x.visitor.marked {
-		dropCookies(h, func(name string) bool { return name == DeviceCookie || name == ClearanceCookie })
+		dropCookies(h, func(name, _ string) bool { return name == DeviceCookie || name == ClearanceCookie })
 	}
 	if x.query.IP.IsValid() {
 		x.said[0] = x.query.IP.String()
