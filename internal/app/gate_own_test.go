@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +86,59 @@ func sendsOn(g *guarded) {
 			http.Error(w, "no", http.StatusForbidden)
 		}
 	})
+}
+
+// TestGateOwnSessionUnnamed: a session of one's own takes out no failures at
+// another account, however it came about and whatever became of it as far as
+// the gate knows.
+func TestGateOwnSessionUnnamed(t *testing.T) {
+	const from = "203.0.113.122"
+	tricks := map[string]func(t *testing.T, g *guarded, c *http.Client) (session string, form url.Values, path string){
+		"a sign-in whose account we cannot read": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			return do(t, c, g.request("POST", "/login", from, url.Values{"who": {"mallory"}, "password": {"right"}})).cookie("session"), wrong("alice", 3), "/login"
+		},
+		"a sign-up in another's name": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			return do(t, c, g.request("POST", "/register", from, url.Values{"who": {"mallory"}, "username": {"alice"}})).cookie("session"), wrong("alice", 3), "/login"
+		},
+		"a reset that opens a session": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			return do(t, c, g.request("POST", "/reset-password", from, url.Values{"token": {"right"}})).cookie("session"), wrong("alice", 3), "/login"
+		},
+		"a reset in another's name that opens one": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			return do(t, c, g.request("POST", "/reset-password", from, url.Values{"token": {"right"}, "username": {"alice"}})).cookie("session"), wrong("alice", 3), "/login"
+		},
+		"a reset that is sent on": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session")
+			do(t, c, g.request("POST", "/reset-password", from, url.Values{"token": {"x"}}, "Cookie", "session="+own))
+			return own, wrong("alice", 3), "/login"
+		},
+		"a reset of another that is sent on": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			return do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session"), url.Values{"token": {"x"}, "username": {"alice"}}, "/reset-password"
+		},
+	}
+	for name, trick := range tricks {
+		t.Run(name, func(t *testing.T) {
+			g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+			sendsOn(g)
+			c := g.client()
+			own, form, path := trick(t, g, c)
+			if own == "" {
+				t.Fatal("no session")
+			}
+			for i := range 20 {
+				if i%4 == 3 {
+					do(t, c, g.request("POST", path, from, form, "Cookie", "session="+own))
+					continue
+				}
+				do(t, c, g.request("POST", "/login", from, wrong("alice", i)))
+			}
+			if got := g.checked.Load(); got > 5 {
+				t.Errorf("%d guesses", got)
+			}
+			if got := g.blocks(t); len(got) != 1 {
+				t.Errorf("blocked: %v", got)
+			}
+		})
+	}
 }
 
 // TestGateOwnSessionTwice: a session of one's own takes out no failures at

@@ -150,7 +150,7 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			return
 		}
 	}
-	if x.endpoint.Kind == SignIn && s.signedInAsAnother(r, x) {
+	if x.endpoint.credits(&x.claims) && s.signedInAsAnother(r, x) {
 		x.visitor.sessions, x.visitor.names, x.query.Session, q.Session = nil, nil, "", ""
 	}
 	a, err := s.engine.Begin(r.Context(), s.app, q, attemptWait, "")
@@ -199,6 +199,17 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 	s.proxy.ServeHTTP(newAnswer(w, r, x), r)
 }
 
+// credits reports whether a success there is one of the account that the request
+// names, whoever is signed in. A reset that names none may rest on the session.
+func (e *Endpoint) credits(c *credentials) bool {
+	return e.Kind == SignIn || e.Kind == Basic || e.Kind == PasswordReset && c.account != ""
+}
+
+// proves reports whether a success there says whose the session is from then on.
+// Who signs up, or follows a link to set a password anew, may be somebody else
+// than a field of the form says.
+func (e *Endpoint) proves() bool { return e.Kind != SignUp && e.Kind != PasswordReset }
+
 // signedInAsAnother keeps the sessions of other accounts out of a sign-in, and
 // reports whether there were any. Many applications send whoever is signed in on
 // his way without looking at the password, which would look like a success: with
@@ -206,7 +217,7 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 func (s *Site) signedInAsAnother(r *http.Request, x *exchange) bool {
 	var others []string
 	for _, session := range x.visitor.sessions {
-		if account := s.accountOf(session); account != "" && !sameAccount(account, x.claims.account) {
+		if s.isOwned(session) && !sameAccount(s.accountOf(session), x.claims.account) {
 			others = append(others, session)
 		}
 	}
@@ -225,14 +236,14 @@ func sameAccount(a, b string) bool { return warder.AccountKey("", a) == warder.A
 // not, so that a success proves nothing then: with an account of his own nobody
 // completes the sign-in of another one.
 func (s *Site) secondFactor(r *http.Request, x *exchange) {
-	account, since := "", time.Time{}
+	account, since, found := "", time.Time{}, false
 	for _, session := range x.visitor.sessions {
 		p, _ := s.people.get(session)
-		if of := s.accountOf(session); of != "" && (account == "" || p.since.After(since)) {
-			account, since, x.query.Session = of, p.since, session
+		if s.isOwned(session) && (!found || p.since.After(since)) {
+			account, since, found, x.query.Session = s.accountOf(session), p.since, true, session
 		}
 	}
-	if account == "" {
+	if !found {
 		return
 	}
 	x.claims.unproven = x.claims.account != "" && !sameAccount(x.claims.account, account)
@@ -251,7 +262,7 @@ type person struct {
 
 // accountOf is the account that a session belongs to; empty: not known.
 func (s *Site) accountOf(session string) string {
-	if p, _ := s.people.get(session); p.account != "" || session == "" {
+	if p, ok := s.people.get(session); ok || session == "" {
 		return p.account
 	}
 	return s.engine.SessionAccount(session) // of a sign-in long ago, or before a restart
@@ -273,9 +284,9 @@ func (s *Site) goesOn(res *http.Response, x *exchange) {
 	if x.query.Session == "" || len(res.Header["Set-Cookie"]) == 0 || x.endpoint != nil && x.endpoint.Kind == SignOut {
 		return
 	}
-	if account := s.accountOf(x.query.Session); account != "" || s.isOwned(x.query.Session) {
+	if s.isOwned(x.query.Session) {
 		p, _ := s.people.get(x.query.Session)
-		s.owns(person{account: account, since: p.since}, x.query.Session, res.Cookies())
+		s.owns(person{account: s.accountOf(x.query.Session), since: p.since}, x.query.Session, res.Cookies())
 	}
 }
 
@@ -283,7 +294,7 @@ func (s *Site) goesOn(res *http.Response, x *exchange) {
 // known or not.
 func (s *Site) isOwned(session string) bool {
 	_, ok := s.people.get(session)
-	return ok
+	return ok || s.accountOf(session) != ""
 }
 
 // owns notes whose a session is, with the other names that cookies give it.
@@ -480,7 +491,12 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	switch outcome {
 	case warder.Success:
 		st.Session = opened
-		if opened == "" && x.endpoint.Kind != SignUp || x.endpoint.Kind == SecondFactor && s.isOwned(x.query.Session) {
+		switch owned := s.isOwned(x.query.Session); {
+		case !x.endpoint.proves():
+			if owned {
+				st.Session = "" // who is signed in stays who he is
+			}
+		case opened == "" || x.endpoint.Kind == SecondFactor && owned:
 			st.Session = x.query.Session // the application goes on with the session it had
 		}
 	case warder.Failure:
@@ -510,7 +526,13 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
 	if st.Session != "" {
-		s.owns(person{account: x.claims.account, since: time.Now()}, st.Session, look.cookies)
+		p := person{since: time.Now()}
+		if x.endpoint.proves() {
+			p.account = x.claims.account
+		}
+		s.owns(p, st.Session, look.cookies)
+	} else {
+		s.goesOn(res, x)
 	}
 	if x.endpoint.Kind == SecondFactor {
 		s.whole(x)
