@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/warderhq/warder/internal/config"
+	"github.com/warderhq/warder/internal/guard"
 )
 
 // TestGateBasicUnread: credentials that we cannot decode, and the application
@@ -114,6 +115,11 @@ func TestGateOwnSessionUnnamed(t *testing.T) {
 		"a reset of another that is sent on": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
 			return do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session"), url.Values{"token": {"x"}, "username": {"alice"}}, "/reset-password"
 		},
+		"a sign-out that the application does not see": func(t *testing.T, g *guarded, c *http.Client) (string, url.Values, string) {
+			own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session")
+			do(t, c, g.request("POST", "/logout", from, nil, "Cookie", "SESSION="+own))
+			return own, wrong("alice", 3), "/login"
+		},
 	}
 	for name, trick := range tricks {
 		t.Run(name, func(t *testing.T) {
@@ -138,6 +144,31 @@ func TestGateOwnSessionUnnamed(t *testing.T) {
 				t.Errorf("blocked: %v", got)
 			}
 		})
+	}
+}
+
+// TestGateSignOutUnseen: a sign-out under a name of the cookie that the
+// application does not know makes no session outlive its end.
+func TestGateSignOutUnseen(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	sendsOn(g)
+	c := g.client()
+	const from = "203.0.113.123"
+	own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session")
+	do(t, c, g.request("POST", "/logout", from, nil, "Cookie", "SESSION="+own))
+	if _, err := g.app.guard.RevokeSessions(t.Context(), guard.Actor{Name: "test"}, guard.RevokeRequest{Account: "mallory", Realm: "user", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "session="+own)); r.body == "hello" {
+		t.Errorf("the session goes on: %d %s", r.status, r.body)
+	}
+	// Whoever signs out and in again, with the form that the application shows
+	// him in between, is signed in.
+	own = do(t, c, g.request("POST", "/login", from, right("bob"))).cookie("session")
+	do(t, c, g.request("POST", "/logout", from, nil, "Cookie", "session="+own))
+	own = do(t, c, g.request("POST", "/login", from, right("bob"), "Cookie", "session="+own)).cookie("session")
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "session="+own)); r.body != "hello" {
+		t.Errorf("after a sign-out: %d %s", r.status, r.body)
 	}
 }
 

@@ -391,9 +391,13 @@ func (s *Site) respond(res *http.Response) error {
 		x.decided()
 	case x.endpoint == nil:
 	case x.endpoint.Kind == SignOut:
-		if s.leaves(res) && x.query.Session != "" && !x.crossing && (s.accountOf(x.query.Session) != "" || s.first(x, warder.Logout)) {
+		if owned := s.isOwned(x.query.Session); s.leaves(res) && x.query.Session != "" && !x.crossing && (owned || s.first(x, warder.Logout)) {
 			s.report(res.Request.Context(), x, warder.Logout, "")
-			s.people.drop(x.query.Session)
+			if owned {
+				// The engine forgets it. That the application has seen the same
+				// cookie cannot be known, so it sees it no more.
+				s.left.put(x.query.Session, struct{}{})
+			}
 		}
 	case x.endpoint.Kind == AdminArea:
 		return s.adminArea(res, x)
@@ -526,6 +530,7 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 		s.usage.worked(x.endpoint, x.claims.named, x.key)
 	}
 	if st.Session != "" {
+		s.left.drop(st.Session)
 		p := person{since: time.Now()}
 		if x.endpoint.proves() {
 			p.account = x.claims.account

@@ -166,6 +166,7 @@ type visitor struct {
 	device   string   // id; "" if there is none of ours
 	marked   bool     // there is a cookie of our names, ours or not
 	many     bool     // more sessions than are looked at
+	left     []string // ids of sessions that were signed out
 
 	clearance string // of a solved challenge; whether it is good, the engine knows
 
@@ -202,6 +203,10 @@ func (s *Site) visitor(v *visitor, h http.Header) {
 			return true
 		}
 		id := s.sessionOf(s.keys.sessionID(s.name, value))
+		if _, ok := s.left.get(id); ok {
+			v.left = append(v.left, id)
+			return true
+		}
 		if slices.Contains(v.sessions, id) {
 			return true
 		}

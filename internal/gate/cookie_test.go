@@ -11,7 +11,7 @@ import (
 // for applications that read cookies leniently; who is signed out is so in all
 // of these.
 func TestSessionSpellings(t *testing.T) {
-	s := &Site{name: "x", profile: &Profile{}, sessions: []string{"app_session", "wordpress_*", "__Host-s", "connect.sid"}, keys: newKeys(make([]byte, 32))}
+	s := &Site{name: "x", profile: &Profile{}, sessions: []string{"app_session", "wordpress_*", "__Host-s", "connect.sid"}, keys: newKeys(make([]byte, 32)), left: newMemory[struct{}](16, time.Hour)}
 	const value = "s:aB3.x/y="
 	want := s.keys.sessionID("x", value)
 	for _, line := range []string{

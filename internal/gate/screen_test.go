@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -116,7 +117,7 @@ func TestFinder(t *testing.T) {
 
 // TestSessionFields: one session in several cookies.
 func TestSessionFields(t *testing.T) {
-	s := &Site{name: "x", profile: &Profile{SessionFields: 3}, sessions: []string{"wordpress_*"}, keys: newKeys(make([]byte, 32))}
+	s := &Site{name: "x", profile: &Profile{SessionFields: 3}, sessions: []string{"wordpress_*"}, keys: newKeys(make([]byte, 32)), left: newMemory[struct{}](16, time.Hour)}
 	want := s.keys.sessionID("x", "root|1|token|")
 	for line, n := range map[string]int{
 		"wordpress_logged_in_a=root%7C1%7Ctoken%7Cmac1":                                          1,

@@ -66,7 +66,8 @@ const (
 	defaultTimeout = 60 * time.Second
 	attemptTimeout = 25 * time.Second // an attempt lives 30 s
 	attemptWait    = 10 * time.Second // for a free slot
-	reserved       = "/.warder/"      // paths of the gate itself
+	sessionLife    = 30 * 24 * time.Hour
+	reserved       = "/.warder/" // paths of the gate itself
 )
 
 // Site is one application behind the gate: a reverse proxy that refuses who is
@@ -84,9 +85,10 @@ type Site struct {
 	log      *slog.Logger
 	proxy    *httputil.ReverseProxy
 	live     *live
-	forms    forms           // memory that large ones take
-	people   *memory[person] // by session, of sign-ins seen
-	renamed  atomic.Bool     // there was a session of several names
+	forms    forms             // memory that large ones take
+	people   *memory[person]   // by session, of sign-ins seen
+	renamed  atomic.Bool       // there was a session of several names
+	left     *memory[struct{}] // sessions that were signed out, which the application may not have noticed
 	halves   *halves
 	proved   *memory[struct{}] // Basic credentials that were right a moment ago
 	asks     *memory[struct{}] // places that asked for Basic credentials
@@ -166,6 +168,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
 		live: newLive(), halves: newHalves(), people: newMemory[person](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
+		left: newMemory[struct{}](64<<10, sessionLife),
 		asks: newMemory[struct{}](16<<10, 24*time.Hour), usage: newUsage(o.Profile), seldom: newMemory[struct{}](16<<10, time.Minute),
 	}
 	s.proxy = &httputil.ReverseProxy{
@@ -309,7 +312,9 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		},
 		crossing: crossSite(r, s.opts.Origins, client.Kind != clientip.Socket),
 	}
-	s.visitor(&x.visitor, r.Header)
+	if s.visitor(&x.visitor, r.Header); len(x.visitor.left) > 0 {
+		s.dropSessions(r.Header, x.visitor.left)
+	}
 	x.query.Device, x.query.Clearance = x.visitor.device, x.visitor.clearance
 	if client.Addr.IsValid() && client.Kind != clientip.Internal {
 		x.key = warder.AddressKey(client.Addr)

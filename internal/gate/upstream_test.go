@@ -572,7 +572,7 @@ func FuzzOutcome(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := &Site{sessions: profile.Sessions, keys: newKeys(make([]byte, 32)), profile: profile}
+	s := &Site{sessions: profile.Sessions, keys: newKeys(make([]byte, 32)), profile: profile, left: newMemory[struct{}](16, time.Hour)}
 	f.Fuzz(func(t *testing.T, status int, loc, encoding string, body []byte, cookie string) {
 		res := &http.Response{
 			StatusCode: status, Header: http.Header{"Location": {loc}, "Set-Cookie": {cookie}, "Content-Encoding": {encoding}},
