@@ -172,6 +172,43 @@ func TestGateSignOutUnseen(t *testing.T) {
 	}
 }
 
+// TestGateSessionBesideDecoy: where an application goes on with the session that
+// a visitor had, a decoy beside it does not keep it from being known.
+func TestGateSessionBesideDecoy(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+	var mu sync.Mutex
+	open := map[string]bool{}
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		c, err := r.Cookie("session")
+		switch {
+		case err != nil:
+			http.SetCookie(w, &http.Cookie{Name: "session", Value: "first", Path: "/"})
+		case r.FormValue("password") == "right":
+			open[c.Value] = true
+			http.Redirect(w, r, "/home", http.StatusFound)
+		case open[c.Value]:
+			fmt.Fprint(w, "hello")
+		}
+	})
+	c := g.client()
+	const from = "203.0.113.124"
+	if r := do(t, c, g.request("POST", "/login", from, right("mallory"), "Cookie", "SESSION=decoy; session=own")); r.status != http.StatusFound {
+		t.Fatalf("sign-in: %d", r.status)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "session=own")); r.body != "hello" {
+		t.Fatalf("signed in: %d %s", r.status, r.body)
+	}
+	if _, err := g.app.guard.RevokeSessions(t.Context(), guard.Actor{Name: "test"}, guard.RevokeRequest{Account: "mallory", Realm: "user", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "session=own")); r.body == "hello" {
+		t.Errorf("the session goes on: %d %s", r.status, r.body)
+	}
+}
+
 // TestGateOwnSessionTwice: a session of one's own takes out no failures at
 // another account when it comes in several cookies, either.
 func TestGateOwnSessionTwice(t *testing.T) {

@@ -314,6 +314,18 @@ func (s *Site) owns(p person, session string, list []*http.Cookie) {
 	}
 }
 
+// besides notes whose the other sessions are that came along where the
+// application goes on with one of them: which one, only it knows.
+func (s *Site) besides(p person, x *exchange) {
+	p.session = x.query.Session
+	for _, session := range x.visitor.sessions {
+		if session != p.session && !s.isOwned(session) {
+			s.renamed.Store(true)
+			s.people.put(session, p)
+		}
+	}
+}
+
 // place is what a request asks for, as far as whether it needs credentials may
 // depend on it.
 func (s *Site) place(r *http.Request) string {
@@ -536,6 +548,9 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 			p.account = x.claims.account
 		}
 		s.owns(p, st.Session, look.cookies)
+		if st.Session == x.query.Session {
+			s.besides(p, x)
+		}
 	} else {
 		s.goesOn(res, x)
 	}
