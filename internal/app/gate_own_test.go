@@ -3,6 +3,7 @@ package app
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -147,6 +148,28 @@ func TestGateOwnSessionUnnamed(t *testing.T) {
 	}
 }
 
+// TestGateOwnSessionTwice: a session of one's own takes out no failures at
+// another account when it comes in several cookies, either.
+func TestGateOwnSessionTwice(t *testing.T) {
+	for n, cookie := range []string{"SESSION=%[1]s; session=%[1]s", "session=%[1]s; SESSION=%[1]s", "sid=%[1]s; session=%[1]s"} {
+		g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
+		sendsOn(g)
+		c := g.client()
+		from := fmt.Sprintf("203.0.113.%d", 130+n)
+		own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session")
+		for i := range 20 {
+			if i%4 == 3 {
+				do(t, c, g.request("POST", "/login", from, wrong("alice", i), "Cookie", fmt.Sprintf(cookie, own)))
+				continue
+			}
+			do(t, c, g.request("POST", "/login", from, wrong("alice", i)))
+		}
+		if got := g.checked.Load(); got != 5 {
+			t.Errorf("%s: %d guesses", cookie, got)
+		}
+	}
+}
+
 // TestGateSignOutUnseen: a sign-out under a name of the cookie that the
 // application does not know makes no session outlive its end.
 func TestGateSignOutUnseen(t *testing.T) {
@@ -209,24 +232,36 @@ func TestGateSessionBesideDecoy(t *testing.T) {
 	}
 }
 
-// TestGateOwnSessionTwice: a session of one's own takes out no failures at
-// another account when it comes in several cookies, either.
-func TestGateOwnSessionTwice(t *testing.T) {
-	for n, cookie := range []string{"SESSION=%[1]s; session=%[1]s", "session=%[1]s; SESSION=%[1]s", "sid=%[1]s; session=%[1]s"} {
-		g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-form" })
-		sendsOn(g)
-		c := g.client()
-		from := fmt.Sprintf("203.0.113.%d", 130+n)
-		own := do(t, c, g.request("POST", "/login", from, right("mallory"))).cookie("session")
-		for i := range 20 {
-			if i%4 == 3 {
-				do(t, c, g.request("POST", "/login", from, wrong("alice", i), "Cookie", fmt.Sprintf(cookie, own)))
-				continue
-			}
-			do(t, c, g.request("POST", "/login", from, wrong("alice", i)))
+// TestGateSwitchedSignIn: an application that turns a sign-in into a connection
+// of another kind, which nobody asked for, has not let anybody in.
+func TestGateSwitchedSignIn(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-json" })
+	g.mux = http.NewServeMux()
+	done := make(chan struct{})
+	defer close(done)
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
 		}
-		if got := g.checked.Load(); got != 5 {
-			t.Errorf("%s: %d guesses", cookie, got)
-		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		<-done
+	})
+	r := g.request("POST", "/login", "203.0.113.125", nil, "Content-Type", "application/json", "Connection", "Upgrade", "Upgrade", "websocket")
+	body := `{"username":"alice","password":"x"}`
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	c := g.client()
+	c.Timeout = 5e9
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusBadGateway {
+		t.Errorf("%d", res.StatusCode)
+	}
+	if n := g.events(t, "USER_LOGIN_FAILURE"); n != 1 {
+		t.Errorf("%d failures", n)
 	}
 }

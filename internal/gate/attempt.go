@@ -476,7 +476,10 @@ func (s *Site) judge(res *http.Response, x *exchange) error {
 	look := response{status: res.StatusCode, location: location(res), cookies: res.Cookies()}
 	opened := s.opened(look.cookies)
 	look.session = opened != ""
-	if x.endpoint.bodies {
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		look.sealed = true // a connection, which may never end
+	case x.endpoint.bodies:
 		body, err := io.ReadAll(io.LimitReader(res.Body, maxLook))
 		if err != nil {
 			return err // the application broke off: no outcome
