@@ -153,10 +153,10 @@ func (e *Endpoint) wants(sent, query fields) bool {
 // is named as name=value must have that value.
 func has(f fields, when []string) bool {
 	for name, values := range f {
-		php, other := loose(phpName(name)), loose(name)
+		php, others := loose(phpName(name)), looseNames(name)
 		for _, w := range when {
 			want, pattern, valued := strings.Cut(w, "=")
-			if want = loose(want); want != php && want != other {
+			if want = loose(want); want != php && !slices.Contains(others, want) {
 				continue
 			}
 			if !valued || slices.ContainsFunc(values, func(v string) bool { return glob(pattern, v) }) {
@@ -172,7 +172,7 @@ func has(f fields, when []string) bool {
 func is(when, name, php, value string) (named, fits bool) {
 	want, pattern, valued := strings.Cut(when, "=")
 	if name != want && php != want {
-		return loose(name) == loose(want), false
+		return slices.Contains(looseNames(name), loose(want)), false
 	}
 	return true, !valued || glob(pattern, value)
 }
@@ -212,8 +212,9 @@ func single(sent, query fields, names []string) (string, error) {
 func (f fields) loosely() fields {
 	out := make(fields, len(f))
 	for name, values := range f {
-		name = loose(name)
-		out[name] = append(out[name], values...)
+		for _, name := range looseNames(name) {
+			out[name] = append(out[name], values...)
+		}
 	}
 	return out
 }
@@ -226,11 +227,45 @@ func (f fields) any(names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return len(f.named(name)) > 0 })
 }
 
-var looseNames = strings.NewReplacer(" ", "_", ".", "_", "[", "_", "]", "")
-
+// loose is a name without what some application does not look at. Brackets of
+// either kind, as many as there are, are one to Rack 2.
 func loose(name string) string {
 	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
-	return strings.ToLower(looseNames.Replace(strings.Trim(name, "[]")))
+	name = strings.Trim(name, "[]")
+	out := make([]byte, 0, len(name))
+	for i := range len(name) {
+		switch c := name[i]; c {
+		case '[', ']':
+			if last := name[i-1]; last != '[' && last != ']' {
+				out = append(out, '_')
+			}
+		case ' ', '.':
+			out = append(out, '_')
+		default:
+			out = append(out, c)
+		}
+	}
+	return strings.ToLower(string(out))
+}
+
+// looseNames are the names that a field may have: PHP, and the usual parser of
+// Node, do not look at what follows the last bracket, as in user[email]x.
+func looseNames(name string) []string {
+	end := strings.IndexByte(name, '[')
+	for end >= 0 && end < len(name) && name[end] == '[' {
+		i := strings.IndexByte(name[end:], ']')
+		if i < 0 {
+			break
+		}
+		end += i + 1
+	}
+	names := []string{loose(name)}
+	if end > 0 && end < len(name) {
+		if short := loose(name[:end]); short != names[0] {
+			names = append(names, short)
+		}
+	}
+	return names
 }
 
 func basicOf(r *http.Request) (c credentials, err error) {
