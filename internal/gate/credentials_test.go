@@ -157,6 +157,8 @@ func TestAccountInSeveralReadings(t *testing.T) {
 		{"a bracket of the other kind", form, "", "user[email]=other&password=x&user]email=own"},
 		{"behind the last bracket, as PHP has it", form, "", "user[email]=other&password=x&user[email]y=own"},
 		{"behind the last bracket, as Node has it", form, "", "username=other&password=x&[username]y=own"},
+		{"an account behind a semicolon of the password", form, "", "username=other&password=x;username=own"},
+		{"two passwords, one behind a semicolon", form, "", "username=other&password=x;password=y"},
 		{"a list", form, "", "username=other&password=x&username[]=own"},
 		{"a deep document", form, "", `{"a":` + strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1) + hidden},
 		{"a document as Python has it", form, "", `{"a":NaN` + hidden},
@@ -178,6 +180,7 @@ func TestAccountInSeveralReadings(t *testing.T) {
 	}
 	for body, account := range map[string]string{
 		"username=a%3Bb&password=x%3By": "a;b", "user[email]=a&user[password]=x": "a", "username[]=a&password=x": "a",
+		"username=a&password=x;y": "a", "username=a&password=x;": "a",
 		"[user][email]=a&password=x": "a", "user[[email]=a&password=x": "a", "user[email]y=a&password=x": "a", "next=/a;username=b&email=a&password=x": "b",
 	} {
 		r := httptest.NewRequest("POST", "/login", strings.NewReader(body))
