@@ -114,7 +114,7 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 	if c.password, err = single(sent, query, e.Password, ";"); err != nil {
 		return e, c, err
 	}
-	c.account = text(c.account, warder.MaxAccount)
+	c.account = accountText(c.account)
 	c.given = len(body) > 0 || query.any(e.Password) ||
 		len(e.When) > 0 && (e.Kind != ResetRequest && e.Kind != SignUp || query.any(e.Account)) // which else may show a form
 	c.sent = digest(r, body, e.Password)
@@ -294,8 +294,22 @@ func basicOf(r *http.Request) (c credentials, err error) {
 		}
 	}
 	c.account, c.password, _ = strings.Cut(string(decoded), ":")
-	c.account = text(c.account, warder.MaxAccount)
+	c.account = accountText(c.account)
 	return c, nil
+}
+
+// accountText makes the name of an account fit for the event log. What is not
+// UTF-8 is Latin-1 most likely; without a reading of its own it would be one with
+// the names of others.
+func accountText(s string) string {
+	if !utf8.ValidString(s) {
+		wide := make([]rune, len(s))
+		for i := range len(s) {
+			wide[i] = rune(s[i])
+		}
+		s = string(wide)
+	}
+	return text(s, warder.MaxAccount)
 }
 
 func anySpace(c byte) bool { return c <= ' ' || c == 0x85 || c == 0xa0 }

@@ -180,7 +180,7 @@ func TestAccountInSeveralReadings(t *testing.T) {
 	}
 	for body, account := range map[string]string{
 		"username=a%3Bb&password=x%3By": "a;b", "user[email]=a&user[password]=x": "a", "username[]=a&password=x": "a",
-		"username=a&password=x;y": "a", "username=a&password=x;": "a",
+		"username=a&password=x;y": "a", "username=a&password=x;": "a", "username=m%FCller&password=x": "müller", "username=m%F6ller&password=x": "möller",
 		"[user][email]=a&password=x": "a", "user[[email]=a&password=x": "a", "user[email]y=a&password=x": "a", "next=/a;username=b&email=a&password=x": "b",
 	} {
 		r := httptest.NewRequest("POST", "/login", strings.NewReader(body))
