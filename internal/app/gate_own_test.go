@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -263,5 +264,31 @@ func TestGateSwitchedSignIn(t *testing.T) {
 	}
 	if n := g.events(t, "USER_LOGIN_FAILURE"); n != 1 {
 		t.Errorf("%d failures", n)
+	}
+}
+
+// TestGateLinkOfAMail: who opens the link of a mail that signs in has not been
+// lured, though it comes from another site; a picture has.
+func TestGateLinkOfAMail(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	putFile(t, profile, `
+name: by-link
+about: A sign-in by the link of a mail.
+sessions: [session]
+endpoints:
+  - {kind: sign_in, paths: [/link], password: [token], success: [{status: [303], session: true}]}
+`)
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = profile })
+	g.mux.HandleFunc("/link", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("token") == "right" {
+			http.SetCookie(w, &http.Cookie{Name: "session", Value: "1", Path: "/"})
+			http.Redirect(w, r, "/home", http.StatusSeeOther)
+		}
+	})
+	c := g.client()
+	for dest, want := range map[string]int{"document": http.StatusSeeOther, "image": http.StatusForbidden, "iframe": http.StatusForbidden} {
+		if r := do(t, c, g.request("GET", "/link?token=right", "203.0.113.126", nil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", dest)); r.status != want {
+			t.Errorf("%s: %d", dest, r.status)
+		}
 	}
 }

@@ -58,14 +58,15 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 // lures reports whether a browser sends a guess that its user knows nothing of:
 // a picture or a frame of another site can have any address of ours, and so can
 // a picture that somebody put into a page of our own. What a user opens, such
-// as the link of a mail, is no trick, unless there is a password in it.
+// as the link of a mail, is no trick, unless there is a password for an account
+// in it.
 func (e *Endpoint) lures(r *http.Request, crossing bool) bool {
 	if e.Kind == Basic || !e.Kind.guesses() && e.Kind != ResetRequest {
 		return false // browsers send Basic credentials with every request
 	}
 	switch dest := r.Header.Get("Sec-Fetch-Dest"); dest {
 	case "", "empty", "document", "frame", "iframe":
-		return crossing && (e.Kind == SignIn || dest != "document")
+		return crossing && (e.Kind == SignIn && len(e.Account) > 0 || dest != "document")
 	}
 	return true
 }
