@@ -292,3 +292,34 @@ endpoints:
 		}
 	}
 }
+
+// TestGateMFAOfUnnamed: a second factor of somebody whose account we could not
+// read is not that of the account which a field names.
+func TestGateMFAOfUnnamed(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	putFile(t, profile, strings.Replace(withMFA, "password: [code]", "account: [username], password: [code]", 1))
+	g := challenging(t, "mfa", func(_ *config.Config, s *config.Site) { s.Profile = profile })
+	g.mux.HandleFunc("/signin", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("password") == "right" {
+			http.SetCookie(w, &http.Cookie{Name: "sms_session", Value: "mallory", Path: "/"})
+			http.Redirect(w, r, "/home", http.StatusSeeOther)
+		}
+	})
+	g.mux.HandleFunc("/mfa", func(w http.ResponseWriter, r *http.Request) {
+		if c, err := r.Cookie("sms_session"); err == nil && c.Value == "mallory" && r.FormValue("code") == "mallory's code" {
+			http.Redirect(w, r, "/home", http.StatusSeeOther)
+		}
+	})
+	const from = "203.0.113.127"
+	c := g.client()
+	do(t, c, g.request("POST", "/signin", from, url.Values{"who": {"mallory"}, "password": {"right"}}))
+	g.annoy(t, from)
+	half := do(t, c, g.request("POST", "/login", from, right("alice"))).cookie("sms_session")
+	if half == "" {
+		t.Fatal("no session")
+	}
+	do(t, c, g.request("POST", "/mfa", from, url.Values{"code": {"mallory's code"}, "username": {"alice"}}, "Cookie", "sms_session=mallory"))
+	if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+half)); strings.Contains(r.body, "hello") {
+		t.Errorf("whole without a second factor: %s", r.body)
+	}
+}
