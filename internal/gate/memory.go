@@ -6,7 +6,7 @@ import (
 )
 
 // memory is a bounded table of things that are true for a while. When it is
-// full, entries go at random.
+// full, the oldest of a few goes.
 type memory[V any] struct {
 	mu   sync.Mutex
 	m    map[string]remembered[V]
@@ -28,15 +28,16 @@ func (t *memory[V]) put(key string, v V) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, ok := t.m[key]; !ok && len(t.m) >= t.max {
-		n := 0
-		for k, r := range t.m {
-			if n++; n == 1 || now.After(r.until) {
-				delete(t.m, k)
+		n, oldest, first := 0, "", time.Time{}
+		for k, r := range t.m { // in no order
+			if n++; n == 1 || r.until.Before(first) {
+				oldest, first = k, r.until
 			}
 			if n == 16 {
 				break
 			}
 		}
+		delete(t.m, oldest)
 	}
 	t.m[key] = remembered[V]{v, now.Add(t.life)}
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/warderhq/warder"
 )
@@ -22,13 +21,14 @@ type half struct {
 	page           string // where the application asks for it; empty: it does not
 }
 
-// halves are the sessions that are half of one.
+// halves are the sessions that are half of one, until they have not been used for
+// as long as sessions are remembered.
 type halves struct {
 	memory *memory[half]
 	any    atomic.Bool // there was one since the start
 }
 
-func newHalves() *halves { return &halves{memory: newMemory[half](64<<10, 24*time.Hour)} }
+func newHalves() *halves { return &halves{memory: newMemory[half](64<<10, sessionLife)} }
 
 // canAskMFA reports whether an application asks for second factors where the
 // gate sees it. HTTP Basic knows of none.
@@ -89,6 +89,7 @@ func (s *Site) held(w http.ResponseWriter, r *http.Request, x *exchange) (answer
 			s.halves.memory.drop(session) // it is demanded no more
 			continue
 		}
+		s.halves.memory.put(session, h) // for as long as it is used
 		lacking = &h
 	}
 	switch {

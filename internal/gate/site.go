@@ -64,10 +64,10 @@ type SiteOptions struct {
 
 const (
 	defaultTimeout = 60 * time.Second
-	attemptTimeout = 25 * time.Second // an attempt lives 30 s
-	attemptWait    = 10 * time.Second // for a free slot
-	sessionLife    = 30 * 24 * time.Hour
-	reserved       = "/.warder/" // paths of the gate itself
+	attemptTimeout = 25 * time.Second    // an attempt lives 30 s
+	attemptWait    = 10 * time.Second    // for a free slot
+	sessionLife    = 30 * 24 * time.Hour // that what is known of one is kept
+	reserved       = "/.warder/"         // paths of the gate itself
 )
 
 // Site is one application behind the gate: a reverse proxy that refuses who is
@@ -167,7 +167,7 @@ func NewSite(o SiteOptions) (*Site, error) {
 	s := &Site{
 		name: o.Name, opts: o, profile: o.Profile, sessions: slices.Concat(o.Profile.Sessions, o.Sessions), keys: newKeys(o.Secret),
 		engine: o.Engine, app: application(&o), log: o.Logger.With("site", o.Name),
-		live: newLive(), halves: newHalves(), people: newMemory[person](64<<10, 24*time.Hour), proved: newMemory[struct{}](16<<10, 5*time.Minute),
+		live: newLive(), halves: newHalves(), people: newMemory[person](64<<10, sessionLife), proved: newMemory[struct{}](16<<10, 5*time.Minute),
 		left: newMemory[struct{}](64<<10, sessionLife),
 		asks: newMemory[struct{}](16<<10, 24*time.Hour), usage: newUsage(o.Profile), seldom: newMemory[struct{}](16<<10, time.Minute),
 	}
