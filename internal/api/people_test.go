@@ -715,7 +715,8 @@ func TestRevokedKeyAtOnce(t *testing.T) {
 		}
 		h.want(t, 204, "DELETE", "/v1/keys/"+by(k), "", nil)
 		select {
-		case <-ended:
+		case err := <-ended: // however it ends
+			t.Log("ended:", err)
 		case <-time.After(5 * time.Second):
 			t.Fatal("a revoked key goes on listening")
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -719,9 +720,7 @@ func TestGateMFAOfAnother(t *testing.T) {
 			t.Fatal(name, own, half)
 		}
 		form := url.Values{"code": {"mallory's code"}}
-		for k, v := range trick.form {
-			form[k] = v
-		}
+		maps.Copy(form, trick.form)
 		do(t, c, g.request("POST", "/mfa", from, form, "Cookie", fmt.Sprintf(trick.cookie, own, half)))
 		if r := do(t, c, g.request("GET", "/home", from, nil, "Cookie", "sms_session="+half)); strings.Contains(r.body, "hello") {
 			t.Errorf("%s: whole without a second factor: %s", name, r.body)

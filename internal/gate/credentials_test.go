@@ -264,8 +264,13 @@ func TestCompressedForms(t *testing.T) {
 		lines []string
 		fault bool
 	}{
-		{nil, false}, {[]string{""}, false}, {[]string{"Identity"}, false}, {[]string{"gzip"}, true}, {[]string{"identity, gzip"}, true},
-		{[]string{"identity", "gzip"}, true}, {[]string{"", "gzip"}, true},
+		{nil, false},
+		{[]string{""}, false},
+		{[]string{"Identity"}, false},
+		{[]string{"gzip"}, true},
+		{[]string{"identity, gzip"}, true},
+		{[]string{"identity", "gzip"}, true},
+		{[]string{"", "gzip"}, true},
 	} {
 		r := httptest.NewRequest("POST", "/login", strings.NewReader("username=a"))
 		r.Header["Content-Encoding"] = tt.lines
