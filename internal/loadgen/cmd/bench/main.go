@@ -7,7 +7,7 @@
 // both. Each row also says how much of the processors other programs took
 // meanwhile; where that is more than a tenth, the row is marked as noisy.
 //
-//	bench                  all rows, within ten minutes on two cores
+//	bench                  all rows, in ten minutes or so on two cores
 //	bench -rows http,fsync single rows
 //
 // It is run from the root of the repository.
