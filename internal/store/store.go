@@ -4,11 +4,11 @@
 //
 // It promises that what a write has returned for, or a Sync after a Commit,
 // survives kill -9 and power loss, that a Commit repeated because its outcome was
-// unknown doubles nothing, that no change lands without its audit row, that lists page by keys and stay stable
-// while rows arrive, and that deleting old rows never holds the writer for
-// long. It decides nothing and sends nothing. SQL is written in the subset that
-// SQLite and PostgreSQL share; errors of the driver do not leave the package
-// untranslated.
+// unknown doubles nothing, that no change lands without its audit row, that lists
+// page by keys and stay stable while rows arrive, and that deleting old rows never
+// holds the writer for long. It decides nothing and sends nothing. SQL is written
+// in the subset that SQLite and PostgreSQL share; errors of the driver do not leave
+// the package untranslated.
 package store
 
 import (
