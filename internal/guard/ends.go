@@ -28,7 +28,8 @@ func (e *ends) addBlock(s *stand, subject warder.Subject) {
 	}
 	end := endOf{at: s.until, stand: s, ip: subject.IP}
 	if !byAddress(subject) {
-		end.account = &subject
+		account := subject // of these there are few; subject itself stays off the heap
+		end.account = &account
 	}
 	heap.Push(&e.h, end)
 }

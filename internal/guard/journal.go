@@ -35,7 +35,8 @@ type Journal interface {
 	// with that look-back from now on; 0 ends that.
 	History(ctx context.Context, lookback time.Duration, now time.Time) (map[netip.Prefix]History, error)
 
-	// Blocks calls f for every Block that is live at now, in any order.
+	// Blocks calls f for every Block that is live at now, in any order. f must not
+	// keep it: the next one may be in the same place.
 	Blocks(ctx context.Context, now time.Time, f func(*Block) error) error
 
 	// Tail calls f for every event and clearing with a number above after, in

@@ -51,7 +51,7 @@ func (t *blockTable) standOf(b *Block) *stand {
 	key := standWhy{rule: b.Rule, origin: b.Origin}
 	why := t.whys[key]
 	if why == nil {
-		why = &key
+		why = &standWhy{rule: b.Rule, origin: b.Origin} // not &key, which would put every key on the heap
 		t.whys[key] = why
 	}
 	s := &stand{why: why}

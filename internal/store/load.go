@@ -250,38 +250,37 @@ func (d *DB) Blocks(ctx context.Context, now time.Time, f func(*guard.Block) err
 	var (
 		id, reference, first, last, origin, rule sql.RawBytes
 		from, until, observed                    int64
+		b                                        guard.Block // each in turn, so that a million leave no garbage
 	)
-	common := func(scan func(...any) error, more ...any) (*guard.Block, error) {
-		dest := append([]any{&id, &reference, &first, &last, &origin, &rule, &from, &until, &observed}, more...)
-		if err := scan(dest...); err != nil {
-			return nil, translate(err)
+	dest := []any{&id, &reference, &first, &last, &origin, &rule, &from, &until, &observed}
+	common := func(scan func(...any) error, more ...any) error {
+		if err := scan(append(dest, more...)...); err != nil {
+			return translate(err)
 		}
-		b := &guard.Block{
+		b = guard.Block{
 			ID: string(id), Reference: string(reference), Origin: keep(origin), Rule: keep(rule),
 			From: instant(from), Until: instant(until), Observed: observed != 0,
 		}
 		b.Subject.IP = bytesPrefix(first, last)
-		return b, nil
+		return nil
 	}
 	const columns = "SELECT id, reference, ip_first, ip_last, origin, rule, from_at, until_at, observed"
 	if err := d.read(ctx, columns+live+"1", []any{micros(now)}, func(scan func(...any) error) error {
-		b, err := common(scan)
-		if err != nil {
+		if err := common(scan); err != nil {
 			return err
 		}
-		return f(b)
+		return f(&b)
 	}); err != nil {
 		return err
 	}
 	return d.read(ctx, columns+", account, source, realm, session"+live+"0", []any{micros(now)},
 		func(scan func(...any) error) error {
 			var s [4]string
-			b, err := common(scan, &s[0], &s[1], &s[2], &s[3])
-			if err != nil {
+			if err := common(scan, &s[0], &s[1], &s[2], &s[3]); err != nil {
 				return err
 			}
 			b.Subject.Account, b.Subject.Source, b.Subject.Realm, b.Subject.Session = s[0], s[1], s[2], s[3]
-			return f(b)
+			return f(&b)
 		})
 }
 
