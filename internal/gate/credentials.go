@@ -14,9 +14,11 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/warderhq/warder"
@@ -168,7 +170,7 @@ func basicOf(r *http.Request) (c credentials, err error) {
 
 // accountText makes the name of an account fit for the event log. What is not
 // UTF-8 is Latin-1 most likely; without a reading of its own it would be one with
-// the names of others.
+// the names of others. What cannot be seen at its ends, applications take off.
 func accountText(s string) string {
 	if !utf8.ValidString(s) {
 		wide := make([]rune, len(s))
@@ -177,7 +179,13 @@ func accountText(s string) string {
 		}
 		s = string(wide)
 	}
-	return text(s, warder.MaxAccount)
+	s = strings.TrimFunc(s, func(r rune) bool { return r <= ' ' || unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf) })
+	if len(s) <= warder.MaxAccount {
+		return s
+	}
+	// What is cut off would make names one that are two to the application.
+	sum := sha256.Sum256([]byte(warder.AccountKey("", s)))
+	return clip(s, warder.MaxAccount-17) + "#" + hexOf(sum[:8])
 }
 
 func anySpace(c byte) bool { return c <= ' ' || c == 0x85 || c == 0xa0 }
@@ -307,7 +315,12 @@ func formFields(contentType string, body []byte) (fields, error) {
 	}
 	switch {
 	case kind == "application/json" || strings.HasSuffix(kind, "+json") || kind == "text/json":
-		return jsonFields(body)
+		out, err := jsonFields(body)
+		if err != nil || !bytes.ContainsAny(body, "&;") {
+			return out, err
+		}
+		// Some, such as Bottle, take whatever is not in parts for a form.
+		return out.with(parseForm(string(body)))
 	case strings.HasPrefix(kind, "multipart/"):
 		if !plainParts.MatchString(contentType) {
 			return nil, errUnclear
@@ -320,14 +333,18 @@ func formFields(contentType string, body []byte) (fields, error) {
 	}
 	// Many applications that take JSON do not look at the type. Browsers encode
 	// the brace of a form.
-	more, err := jsonFields(body)
+	return out.with(jsonFields(body))
+}
+
+// with adds the fields of another reading, if there is no fault in it.
+func (f fields) with(more fields, err error) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
 	for name, values := range more {
-		out[name] = append(out[name], values...)
+		f[name] = append(f[name], values...)
 	}
-	return out, nil
+	return f, nil
 }
 
 // plainCharset reports whether a text in a set of characters reads as ASCII does:
@@ -362,14 +379,22 @@ func parseForm(s string) (fields, error) {
 		name = unescape(name)
 		out[name] = append(out[name], unescape(value))
 	}
+	both := func(pair string) {
+		add(pair)
+		if strings.Contains(pair, "%u") {
+			if wide := wideEscape.ReplaceAllStringFunc(pair, unescapeWide); wide != pair {
+				add(wide)
+			}
+		}
+	}
 	for pair := range strings.SplitSeq(s, "&") {
 		if pair == "" {
 			continue
 		}
-		add(pair)
+		both(pair)
 		if strings.IndexByte(pair, ';') >= 0 {
 			for piece := range strings.SplitSeq(pair, ";") {
-				if add(piece); n > 10*maxFields {
+				if both(piece); n > 10*maxFields {
 					break
 				}
 			}
@@ -379,6 +404,17 @@ func parseForm(s string) (fields, error) {
 		}
 	}
 	return out, nil
+}
+
+// wideEscape is an encoding that ASP.NET knows besides the usual one.
+var wideEscape = regexp.MustCompile(`%u[0-9a-fA-F]{4}`)
+
+func unescapeWide(s string) string {
+	n, err := strconv.ParseUint(s[2:], 16, 16)
+	if err != nil {
+		return s
+	}
+	return url.QueryEscape(string(rune(n)))
 }
 
 var errMany = &statusError{http.StatusBadRequest, "The form has too many fields."}

@@ -2,9 +2,12 @@ package gate
 
 import (
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warderhq/warder"
 )
 
 // TestSameMistake: only what the application cannot read as another guess is
@@ -164,6 +167,10 @@ func TestAccountInSeveralReadings(t *testing.T) {
 		{"a document as Python has it", form, "", `{"a":NaN` + hidden},
 		{"behind the mark of UTF-8", text, "", "\xef\xbb\xbf" + `{"a":1` + hidden},
 		{"in UTF-16", text, "?username=other", "\xff\xfe{\x00\"\x00u\x00\"\x00:\x001\x00}\x00"},
+		{"JSON that Bottle takes for a form", "application/json", "", `{"a":1` + hidden},
+		{"JSON that Bottle takes for a form, with semicolons", "application/json", "", `{"username":"own","password":"x","z":";username=other;password=x;"}`},
+		{"an encoding of ASP.NET", form, "", "us%u0065rname=other&username=own&password=x"},
+		{"an encoding of ASP.NET in a value", form, "", "username=%u006fwn&password=x"},
 		{"in UTF-16, the other way", text, "?username=other", "\x00{\x00\"\x00u\x00\"\x00:\x001\x00}"},
 	}
 	p, err := LoadProfile("generic-form")
@@ -182,6 +189,7 @@ func TestAccountInSeveralReadings(t *testing.T) {
 		"username=a%3Bb&password=x%3By": "a;b", "user[email]=a&user[password]=x": "a", "username[]=a&password=x": "a",
 		"username=a&password=x;y": "a", "username=a&password=x;": "a", "username=m%FCller&password=x": "müller", "username=m%F6ller&password=x": "möller",
 		"[user][email]=a&password=x": "a", "user[[email]=a&password=x": "a", "user[email]y=a&password=x": "a", "next=/a;username=b&email=a&password=x": "b",
+		"us%u0065rname=a&email=b&password=x": "a", "username=a&password=%25u0041": "a",
 	} {
 		r := httptest.NewRequest("POST", "/login", strings.NewReader(body))
 		r.Header.Set("Content-Type", form)
@@ -207,6 +215,9 @@ func TestLooseNames(t *testing.T) {
 		{"POST", "/login", `{"user":{"Email":"a","password":"x"}}`, "a", true, false},
 		{"POST", "/login", `{"username":"a","USERNAME":"b","password":"x"}`, "", false, true},
 		{"POST", "/login", `{"username":"a","password":"x","Password":"y"}`, "", false, true},
+		{"POST", "/login", `{"uſername":"a","paſſword":"x"}`, "a", true, false}, // Go reads it so
+		{"POST", "/login", `{"username":"a","uſername":"b","password":"x"}`, "", false, true},
+		{"POST", "/login", `{"username":"a","u\u017fername":"b","password":"x"}`, "", false, true},
 		{"GET", "/login?UserName=a&Password=x", "", "a", true, false},
 		{"GET", "/login?next=/", "", "", false, false},
 	}
@@ -218,6 +229,37 @@ func TestLooseNames(t *testing.T) {
 		if (err != nil) != tt.fault || !tt.fault && (c.account != tt.account || c.given != tt.given) {
 			t.Errorf("%s %s %s: %+v %v", tt.method, tt.target, tt.body, c, err)
 		}
+	}
+}
+
+// TestLongAccounts: names that begin with what applications trim, or that are
+// longer than what is kept of them, are not all the same.
+func TestLongAccounts(t *testing.T) {
+	p, err := LoadProfile("generic-form")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(account string) string {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader(url.Values{"username": {account}, "password": {"x"}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		ep, _ := p.find("/login")
+		_, c, err := claimsOf(httptest.NewRecorder(), r, p.at(ep, "/login"), unlimited)
+		if err != nil || len(c.account) > warder.MaxAccount {
+			t.Fatalf("%q: %+v %v", account, c, err)
+		}
+		return warder.AccountKey("user", c.account)
+	}
+	alice := read("alice")
+	for _, pad := range []string{" ", "\x00", "\t\n\v\r", "\u00a0", "\ufeff", "\u200b"} {
+		for _, n := range []int{1, 300} {
+			if got := read(strings.Repeat(pad, n) + "alice" + pad); got != alice {
+				t.Errorf("%d of %q: %q", n, pad, got)
+			}
+		}
+	}
+	long := strings.Repeat("x", 300)
+	if read(long+"alice") == read(long+"own") || read(long+"alice") != read(long+"ALICE") {
+		t.Error("of long names the end does not count")
 	}
 }
 

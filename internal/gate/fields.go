@@ -114,7 +114,8 @@ func loose(name string) string {
 			out = append(out, c)
 		}
 	}
-	return strings.ToLower(string(out))
+	// Go takes the long s for an s where it does not look at the case.
+	return strings.ReplaceAll(strings.ToLower(string(out)), "\u017f", "s")
 }
 
 // looseNames are the names that a field may have: PHP, and the usual parser of
