@@ -180,7 +180,9 @@ type pattern struct {
 func newPattern(s string) pattern {
 	p := pattern{path: strings.ToLower(s)}
 	p.path, p.before = strings.CutPrefix(p.path, "*")
-	p.path, p.below = strings.CutSuffix(p.path, "/*")
+	if p.path, p.below = strings.CutSuffix(p.path, "/*"); p.path != "/" {
+		p.path = strings.TrimSuffix(p.path, "/") // as readings have none
+	}
 	return p
 }
 

@@ -106,6 +106,21 @@ endpoints:
 	}
 }
 
+// TestSlashAtTheEnd: many applications write their paths with one, and so do
+// those who write a profile.
+func TestSlashAtTheEnd(t *testing.T) {
+	p := profile(t, `
+name: x
+endpoints:
+  - {kind: sign_in, paths: [/accounts/login/, "*/signin/"], success: [{status: [302]}]}
+`)
+	for _, path := range []string{"/accounts/login/", "/accounts/login", "/app/signin", "/app/signin/"} {
+		if kind, odd := find(t, p, path); kind != "sign_in" || odd {
+			t.Errorf("%s: %q %v", path, kind, odd)
+		}
+	}
+}
+
 // TestEndpointsOfOnePath: an endpoint that is for some requests only hides no
 // other one, in no spelling of the path.
 func TestEndpointsOfOnePath(t *testing.T) {
