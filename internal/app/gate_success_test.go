@@ -455,3 +455,30 @@ func TestGateResetOfAnother(t *testing.T) {
 		t.Errorf("%d guesses", got)
 	}
 }
+
+// TestGateNoReferer: Laravel sends whoever gave a wrong password to the page that
+// his session saw last, if he does not say where he comes from. That is no
+// success.
+func TestGateNoReferer(t *testing.T) {
+	for _, profile := range []string{"laravel", "generic-form"} {
+		g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = profile })
+		g.mux = http.NewServeMux()
+		g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+			g.checked.Add(1)
+			to := r.Header.Get("Referer")
+			if to == "" {
+				to = "/about"
+			}
+			http.Redirect(w, r, to, http.StatusFound)
+		})
+		c := g.client()
+		for i := range 10 {
+			form := wrong("alice", i)
+			form.Set("email", "alice")
+			do(t, c, g.request("POST", "/login", "203.0.113.60", form))
+		}
+		if n := g.checked.Load(); n != 5 {
+			t.Errorf("%s: %d passwords were checked", profile, n)
+		}
+	}
+}

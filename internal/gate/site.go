@@ -466,9 +466,10 @@ func (s *Site) rewrite(pr *httputil.ProxyRequest) {
 		if x.endpoint.bodies {
 			h["Accept-Encoding"] = identity
 		}
-		if len(h["Referer"]) > 0 {
+		if len(h["Referer"]) > 0 || x.endpoint.Kind != Basic {
 			// Some applications answer a wrong password with a redirect to where
-			// the client claims to come from, which must not look like success.
+			// the client claims to come from, or, if it does not say so, to the
+			// page that it saw last, which must not look like success.
 			here := url.URL{Scheme: h["X-Forwarded-Proto"][0], Host: pr.In.Host, Path: pr.In.URL.Path}
 			h["Referer"] = []string{here.String()}
 		}
