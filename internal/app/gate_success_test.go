@@ -482,3 +482,29 @@ func TestGateNoReferer(t *testing.T) {
 		}
 	}
 }
+
+// TestGateHead: where the outcome stands in the body, a request for the head of
+// an answer must not be a guess without an outcome.
+func TestGateHead(t *testing.T) {
+	g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = "generic-json" })
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("password") != "" {
+			g.checked.Add(1)
+		}
+		fmt.Fprint(w, `{"success":false}`)
+	})
+	c := g.client()
+	for i := range 10 {
+		do(t, c, g.request("HEAD", "/login?"+wrong("alice", i).Encode(), "203.0.113.60", nil))
+	}
+	if n := g.checked.Load(); n > 5 {
+		t.Errorf("%d passwords were checked", n)
+	}
+	if n := g.events(t, "USER_LOGIN_SUCCESS"); n > 0 {
+		t.Errorf("%d of them were right", n)
+	}
+	if r := do(t, c, g.request("HEAD", "/login", "203.0.113.61", nil)); r.status != http.StatusOK {
+		t.Errorf("the head of the form: %d", r.status)
+	}
+}

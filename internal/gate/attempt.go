@@ -151,6 +151,12 @@ func (s *Site) attempt(w http.ResponseWriter, r *http.Request, x *exchange) {
 			return
 		}
 	}
+	if r.Method == http.MethodHead && x.endpoint.bodies {
+		// The outcome would stand in what nobody sends.
+		w.Header()["Allow"] = []string{"GET, POST"}
+		writeProblem(w, r, http.StatusMethodNotAllowed, "Sign-ins are not for this method.")
+		return
+	}
 	if x.endpoint.credits(&x.claims) && s.signedInAsAnother(r, x) {
 		x.visitor.sessions, x.visitor.names, x.query.Session, q.Session = nil, nil, "", ""
 	}
