@@ -508,3 +508,47 @@ func TestGateHead(t *testing.T) {
 		t.Errorf("the head of the form: %d", r.status)
 	}
 }
+
+// TestGateBasicBeside: Grafana and Gitea take a password by HTTP Basic, too,
+// wherever their API is.
+func TestGateBasicBeside(t *testing.T) {
+	for profile, path := range map[string]string{"grafana": "/api/org", "gitea": "/api/v1/user"} {
+		g := behindGate(t, func(_ *config.Config, s *config.Site) { s.Profile = profile })
+		g.mux = http.NewServeMux()
+		g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			if user, pass, given := r.BasicAuth(); given {
+				if user == "bob" && pass == "right" {
+					fmt.Fprint(w, "hello")
+					return
+				}
+				g.checked.Add(1)
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+		})
+		c := g.client()
+		get := func(from, account, pass string) int {
+			r := g.request("GET", path, from, nil)
+			r.SetBasicAuth(account, pass)
+			return do(t, c, r).status
+		}
+		for i := range 12 {
+			for _, place := range []string{path, "/login", "/user/login", "/logout"}[:1+i%4] {
+				r := g.request("GET", place, "203.0.113.60", nil)
+				r.SetBasicAuth("alice", fmt.Sprint("guess ", i, place))
+				do(t, c, r)
+			}
+			get("203.0.113.60", "bob", "right")
+		}
+		if n := g.checked.Load(); n != 5 || len(g.blocks(t)) != 1 {
+			t.Errorf("%s: %d passwords were wrong, %v blocked", profile, n, g.blocks(t))
+		}
+		for i := range 20 {
+			if got := get("203.0.113.61", "bob", "right"); got != http.StatusOK {
+				t.Errorf("%s: the right one: %d", profile, got)
+			}
+			if r := do(t, c, g.request("GET", path, "203.0.113.62", nil, "Authorization", fmt.Sprint("Bearer ", i))); r.status != http.StatusUnauthorized {
+				t.Errorf("%s: without: %d", profile, r.status)
+			}
+		}
+	}
+}

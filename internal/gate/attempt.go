@@ -55,6 +55,32 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 	return true
 }
 
+// beside looks for credentials of HTTP Basic where an application takes them
+// beside its forms, on every page of which they are a guess; ok is false if the
+// request was answered.
+func (s *Site) beside(w http.ResponseWriter, r *http.Request, x *exchange) (ok bool) {
+	if len(r.Header["Authorization"]) == 0 || x.endpoint != nil && x.endpoint.Kind == Basic {
+		return true
+	}
+	basic := s.profile.basicAt(r.URL.EscapedPath())
+	if basic == nil {
+		return true
+	}
+	c, err := basicOf(r)
+	switch {
+	case err == nil && !c.given:
+		return true
+	case err == nil && x.crossing && !safe(r.Method):
+		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
+		return false
+	case err != nil || x.endpoint != nil && (x.claims.given || x.endpoint.Kind == SignOut):
+		writeProblem(w, r, http.StatusBadRequest, "Credentials are given more than once.")
+		return false
+	}
+	x.endpoint, x.claims = basic, c
+	return true
+}
+
 // lures reports whether a browser sends a guess that its user knows nothing of:
 // a picture or a frame of another site can have any address of ours, and so can
 // a picture that somebody put into a page of our own. What a user opens, such

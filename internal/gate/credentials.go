@@ -91,7 +91,7 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 		return nil, c, err
 	}
 	for _, candidate := range endpoints {
-		if candidate.wants(sent, query) {
+		if candidate.Kind != Basic && candidate.wants(sent, query) {
 			e = candidate
 			break
 		}

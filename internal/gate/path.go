@@ -245,6 +245,18 @@ func (p *Profile) at(ep *Endpoint, escaped string) []*Endpoint {
 	return list
 }
 
+// basicAt returns the endpoint for HTTP Basic at a path, in whichever way somebody
+// could read it, also where another one stands before it; nil: there is none.
+func (p *Profile) basicAt(escaped string) *Endpoint {
+	r := read(escaped)
+	for i := range p.Endpoints {
+		if e := &p.Endpoints[i]; e.Kind == Basic && slices.ContainsFunc(r.paths[:], e.covers) {
+			return e
+		}
+	}
+	return nil
+}
+
 // find returns the endpoint that a request is for. odd says that it could be
 // for one and could be for another, or for none.
 func (p *Profile) find(escaped string) (ep *Endpoint, odd bool) {

@@ -347,6 +347,9 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if endpoint != nil && endpoint.asksFields() && !s.claim(w, r, x) {
 		return
 	}
+	if !s.beside(w, r, x) {
+		return
+	}
 	if x.endpoint != nil {
 		s.figures.matches[x.endpoint.ordinal].Add(1)
 	}
