@@ -552,3 +552,18 @@ func TestGateBasicBeside(t *testing.T) {
 		}
 	}
 }
+
+// TestGateQueries: a query is the application's, whatever stands in it.
+func TestGateQueries(t *testing.T) {
+	g := behindGate(t, nil)
+	g.mux = http.NewServeMux()
+	g.mux.HandleFunc("/find", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.RawQuery) })
+	c := g.client()
+	for _, query := range []string{"q=50%&a=1", "b=2;c=3&a=1", "q=%zz", "q=a;b", "b=1&a=2", ""} {
+		r := g.request("GET", "/find", "203.0.113.60", nil)
+		r.URL.RawQuery = query
+		if got := do(t, c, r).body; got != query {
+			t.Errorf("%q becomes %q", query, got)
+		}
+	}
+}

@@ -437,6 +437,9 @@ func (s *Site) body(w http.ResponseWriter, r *http.Request, x *exchange) {
 func (s *Site) rewrite(pr *httputil.ProxyRequest) {
 	x := exchangeOf(pr.In.Context())
 	pr.SetURL(s.opts.Upstream)
+	if s.opts.Upstream.RawQuery == "" {
+		pr.Out.URL.RawQuery = pr.In.URL.RawQuery // nothing goes by it that does not read all of it
+	}
 	pr.Out.Host = pr.In.Host
 	h := pr.Out.Header
 	cleanse(h)
