@@ -666,6 +666,7 @@ func TestGateHeaders(t *testing.T) {
 		"X-Forwarded-Prefix", "X-Forwarded-Port", "X-Original-Url", "X-Rewrite-Url", "X-Original-Method", "X-Http-Method-Override",
 		"X-Warder-Action", "Remote-User", "X-Remote-User", "X-Webauth-User", "X-Auth-Request-User", "X_forwarded_for", "X_real_ip",
 		"Remote_user", "X_warder_action", "X-Forwarded-Uri", "X-Forwarded-Server", "Proxy",
+		"X-Forwarded", "Forwarded-For", "X-Webauth-Fullname", "X-Ms-Client-Principal-Id", "X-Goog-Authenticated-User-Id",
 	}
 	r := g.request("GET", "/home", from, nil, "Cookie", "a=b; sms_session="+in.cookie("sms_session")+"; warder_device="+device+"; c=\"d\"")
 	for _, name := range forged {

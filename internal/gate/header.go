@@ -10,7 +10,7 @@ import (
 // may set them for the application. Names are compared with underscores taken
 // for hyphens, since many applications cannot tell them apart.
 var forged = map[string]bool{
-	"forwarded": true, "x-real-ip": true, "true-client-ip": true, "cf-connecting-ip": true, "cf-connecting-ipv6": true,
+	"forwarded": true, "x-forwarded": true, "forwarded-for": true, "x-real-ip": true, "true-client-ip": true, "cf-connecting-ip": true, "cf-connecting-ipv6": true,
 	"fastly-client-ip": true, "x-client-ip": true, "client-ip": true, "x-cluster-client-ip": true, "x-remote-ip": true,
 	"x-remote-addr": true, "x-originating-ip": true, "x-envoy-external-address": true, "x-appengine-user-ip": true,
 	"x-azure-clientip": true, "x-azure-socketip": true, "x-proxyuser-ip": true, "wl-proxy-client-ip": true, "proxy-client-ip": true,
@@ -18,12 +18,11 @@ var forged = map[string]bool{
 	"x-http-method": true, "x-http-method-override": true, "x-method-override": true, "x-http-destinationurl": true,
 	"x-host": true, "x-scheme": true, "x-url-scheme": true, "front-end-https": true, "proxy": true,
 	"remote-user": true, "remote-name": true, "remote-email": true, "remote-groups": true, "x-remote-user": true, "x-remote-group": true,
-	"x-webauth-user": true, "x-webauth-email": true, "x-webauth-groups": true, "x-user": true, "x-auth-username": true,
-	"x-goog-authenticated-user-email": true, "x-ms-client-principal": true, "x-ms-client-principal-name": true,
+	"x-user": true, "x-auth-username": true, "x-ms-client-principal": true,
 }
 
 // families are beginnings of such names.
-var families = []string{"x-forwarded-", "x-warder-", "x-auth-request-", "x-authentik-", "x-token-user-", "x-original-forwarded-"}
+var families = []string{"x-forwarded-", "x-warder-", "x-auth-request-", "x-authentik-", "x-token-user-", "x-original-forwarded-", "x-webauth-", "x-goog-authenticated-user-", "x-ms-client-principal-"}
 
 // harmless reports whether a header is one of those that nearly every request
 // has.
