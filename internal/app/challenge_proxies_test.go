@@ -58,6 +58,11 @@ func TestRealProxiesChallenge(t *testing.T) {
 					}
 				}
 			}
+			for _, host := range []string{"www.example.org:1234", "www.example.org:", "WWW.example.org", "www.example.org."} {
+				if status, body, _ := ask(t, port, bad, "GET", "/", "Host", host); body == "welcome" {
+					t.Errorf("as %s: %d %s", host, status, body)
+				}
+			}
 			if n := reached.Load() - before; n != 0 {
 				t.Errorf("%d requests of the challenged client reached the application", n)
 			}

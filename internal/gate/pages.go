@@ -106,24 +106,43 @@ func (p *Pages) URL(realm string) string {
 // at is the address of the page for a visitor of a host that we know, who came
 // for a path there; "" if there is none.
 func (p *Pages) at(host string, t ticket) string {
-	for i, origin := range p.origins {
-		if _, h, ok := strings.Cut(origin, "://"); ok && strings.EqualFold(h, host) {
-			base := origin
-			if i == 0 && p.opts.PublicURL != "" {
-				base = p.opts.PublicURL
-			}
-			return base + ChallengePath + "?t=" + p.seal(challengePage, t, time.Now())
-		}
+	i := p.originFor(host)
+	if i < 0 {
+		return ""
 	}
-	return ""
+	base := p.origins[i]
+	if i == 0 && p.opts.PublicURL != "" {
+		base = p.opts.PublicURL
+	}
+	return base + ChallengePath + "?t=" + p.seal(challengePage, t, time.Now())
 }
 
 // knows reports whether visitors of a host can be sent to the page.
-func (p *Pages) knows(host string) bool {
-	return slices.ContainsFunc(p.origins, func(origin string) bool {
-		_, h, ok := strings.Cut(origin, "://")
-		return ok && strings.EqualFold(h, host)
-	})
+func (p *Pages) knows(host string) bool { return p.originFor(host) >= 0 }
+
+// originFor finds the origin of a host; -1: there is none. Proxies find their
+// site without regard to the port that a client writes, and to the dot at the
+// end, with which nobody must get past a challenge.
+func (p *Pages) originFor(host string) int {
+	for _, same := range []func(a, b string) bool{strings.EqualFold, sameName} {
+		if i := slices.IndexFunc(p.origins, func(origin string) bool {
+			_, h, ok := strings.Cut(origin, "://")
+			return ok && same(h, host)
+		}); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func sameName(a, b string) bool {
+	name := func(host string) string {
+		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+			host = host[:i]
+		}
+		return strings.TrimSuffix(host, ".")
+	}
+	return strings.EqualFold(name(a), name(b))
 }
 
 // has reports whether a path, as it was sent, is one of the pages: to ask for a
