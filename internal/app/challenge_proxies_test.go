@@ -46,7 +46,7 @@ func TestRealProxiesChallenge(t *testing.T) {
 				t.Fatalf("a good client: %d %s", status, body)
 			}
 			before := reached.Load()
-			status, _, h := ask(t, port, bad, "GET", "/shop?item=7", "Accept", "text/html")
+			status, _, h := ask(t, port, bad, "GET", "/shop?item=7", "Accept", browsers)
 			link, ok := strings.CutPrefix(h.Get("Location"), "http://www.example.org")
 			if status < 302 || status > 303 || !ok || !strings.HasPrefix(link, "/.warder/challenge?t=") {
 				t.Fatalf("a challenged client: %d %v", status, h)
@@ -85,7 +85,7 @@ func TestRealProxiesChallenge(t *testing.T) {
 				t.Fatalf("solved: %d %s", status, body)
 			}
 			cookie := reply{header: h}.cookie("warder_clearance")
-			if status, body, _ := ask(t, port, bad, "GET", "/shop?item=7", "Cookie", "a=b; warder_clearance="+cookie); status != 200 || body != "welcome" {
+			if status, body, _ := ask(t, port, bad, "GET", "/shop?item=7", "Cookie", "a=b; warder_clearance="+cookie+"; c=d,e"); status != 200 || body != "welcome" {
 				t.Errorf("with the clearance: %d %s", status, body)
 			}
 			if status, body, _ := ask(t, port, bad, "GET", "/", "Cookie", "warder_clearance=x"+cookie); body == "welcome" {

@@ -273,6 +273,9 @@ func behindProxy(t *testing.T) (*server, *recorder) {
 	}), a
 }
 
+// browsers is what they accept when they open a page.
+const browsers = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
 // TestRealProxies: clients come from two addresses of loopback; one of them is
 // blocked, and nothing it sends reaches the application.
 func TestRealProxies(t *testing.T) {
@@ -299,8 +302,8 @@ func TestRealProxies(t *testing.T) {
 				t.Fatal(err, blocks)
 			}
 			before := application.reached.Load()
-			status, body, h := ask(t, port, bad, "GET", "/", append(spoofed, "Accept", "text/html")...)
-			if status != http.StatusForbidden || !strings.Contains(body, "Reference") || !strings.Contains(h.Get("Content-Type"), "text/html") ||
+			status, body, h := ask(t, port, bad, "GET", "/", append(spoofed, "Accept", browsers, "Accept-Language", "de,en-US;q=0.7,en;q=0.3")...)
+			if status != http.StatusForbidden || !strings.Contains(body, "Kennung") || !strings.Contains(h.Get("Content-Type"), "text/html") ||
 				!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 				t.Errorf("the page of a refusal: %d %v %s", status, h, body)
 			}
