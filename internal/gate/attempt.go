@@ -56,7 +56,7 @@ func (s *Site) claim(w http.ResponseWriter, r *http.Request, x *exchange) (ok bo
 }
 
 // beside looks for credentials of HTTP Basic where an application takes them
-// beside its forms, on every page of which they are a guess; ok is false if the
+// beside its forms: they are a guess on every other page. ok is false if the
 // request was answered.
 func (s *Site) beside(w http.ResponseWriter, r *http.Request, x *exchange) (ok bool) {
 	if len(r.Header["Authorization"]) == 0 || x.endpoint != nil && x.endpoint.Kind == Basic {
@@ -73,8 +73,9 @@ func (s *Site) beside(w http.ResponseWriter, r *http.Request, x *exchange) (ok b
 	case err == nil && x.crossing && !safe(r.Method):
 		writeProblem(w, r, http.StatusForbidden, "Sign-ins from other sites are refused.")
 		return false
-	case err != nil || x.endpoint != nil && (x.claims.given || x.endpoint.Kind == SignOut):
-		writeProblem(w, r, http.StatusBadRequest, "Credentials are given more than once.")
+	case err != nil || x.endpoint != nil && x.endpoint.Kind != AdminArea && x.endpoint.Kind != Open:
+		// A page with a form tells by other means than 401 whether they are right.
+		writeProblem(w, r, http.StatusBadRequest, "HTTP Basic is not for this page.")
 		return false
 	}
 	x.endpoint, x.claims = basic, c
