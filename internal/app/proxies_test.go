@@ -173,7 +173,7 @@ func askWith(t *testing.T, port, from, method, target, send string, header ...st
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nConnection: close\r\n", method, target)
 	if !slices.Contains(header, "Host") {
-		header = append(header[:len(header):len(header)], "Host", "www.example.org")
+		header = append(slices.Clip(header), "Host", "www.example.org")
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		fmt.Fprintf(&b, "%s: %s\r\n", header[i], header[i+1])
