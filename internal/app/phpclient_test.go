@@ -3,6 +3,8 @@ package app
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,6 +99,26 @@ func TestRealPHPClient(t *testing.T) {
 		}
 		if answer, _, _ := signIn(url, w.key, good, "wrong", "open"); answer != "false" {
 			t.Errorf("%s: a wrong password: %s", name, answer)
+		}
+	}
+
+	// Warder falls silent between the announcement and the outcome: whether
+	// the session may be opened was not said.
+	half := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/attempts" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, `{"attempt":"t","expires_in":30,"decision":{"action":"allow","reason":"ok"}}`)
+	}))
+	defer half.Close()
+	for _, c := range []struct{ password, policy, want string }{
+		{"right", "closed", "not available"},
+		{"right", "open", "true"},
+		{"wrong", "closed", "false"},
+	} {
+		if answer, checked, _ := signIn(half.URL, w.key, good, c.password, c.policy); !strings.Contains(answer, c.want) || checked != 1 {
+			t.Errorf("no answer to the outcome, %s password, %s: %s, %d passwords were looked at", c.password, c.policy, answer, checked)
 		}
 	}
 }
