@@ -20,8 +20,8 @@ type AddressView struct {
 	IP         string          `json:"ip"`
 	FirstSeen  time.Time       `json:"first_seen"`
 	LastSeen   time.Time       `json:"last_seen"`
-	EventCount int64           `json:"events"`
-	Completed  int64           `json:"completed" doc:"Sign-ins completed."`
+	EventCount int64           `json:"events" doc:"Kept ones, counted up to 100,000. 0 in lists, which do not count them."`
+	Completed  int64           `json:"completed" doc:"Sign-ins completed. 0 in lists, which do not count them."`
 	Bad        int64           `json:"bad" doc:"Events of severity warning and above."`
 	Worst      warder.Severity `json:"worst"`
 	BlockCount int64           `json:"blocks_ever"`
@@ -51,8 +51,8 @@ type AccountView struct {
 	Realm      string    `json:"realm,omitempty"`
 	FirstSeen  time.Time `json:"first_seen"`
 	LastSeen   time.Time `json:"last_seen"`
-	EventCount int64     `json:"events"`
-	Completed  int64     `json:"completed"`
+	EventCount int64     `json:"events" doc:"Kept ones, counted up to 100,000. 0 in lists, which do not count them."`
+	Completed  int64     `json:"completed" doc:"Sign-ins completed. 0 in lists, which do not count them."`
 	Bad        int64     `json:"bad"`
 	IP         string    `json:"last_ip,omitempty"`
 	Event      string    `json:"last_event,omitempty"`
@@ -150,7 +150,7 @@ func (s *Server) manageSources() {
 	type AddressPath struct {
 		IP string `path:"ip" maxLength:"64"`
 	}
-	register(s, "GET /v1/ips", "list-ips", "Addresses, last seen first", 0,
+	register(s, "GET /v1/ips", "list-ips", "Addresses that anything bad came from, in their own order; suspicious ones the last seen first", 0,
 		func(ctx context.Context, in *struct {
 			Suspicious bool   `query:"suspicious" doc:"Only those that did something suspicious."`
 			Fraudulent bool   `query:"fraudulent" doc:"Only those that are marked as fraudulent."`
@@ -195,7 +195,7 @@ func (s *Server) manageSources() {
 			}
 			return nil, inBody(g.Mark(ctx, callerOf(ctx).actor, a, in.Body.Fraudulent, in.Body.Note))
 		})
-	register(s, "GET /v1/accounts", "list-accounts", "Accounts, last seen first", 0,
+	register(s, "GET /v1/accounts", "list-accounts", "Accounts by name; suspicious ones the last seen first", 0,
 		func(ctx context.Context, in *struct {
 			Suspicious bool   `query:"suspicious"`
 			Realm      string `query:"realm" maxLength:"64"`

@@ -36,7 +36,7 @@ export default function Addresses() {
       title="Addresses"
       about={
         all
-          ? "Every address that Warder has seen, last seen first."
+          ? "Every address that anything bad came from, if only one failure. In the order of addresses."
           : "Addresses that did something suspicious: failures, crossed thresholds, refused requests. Last seen first."
       }
     >
