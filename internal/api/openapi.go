@@ -142,7 +142,7 @@ func hotCalls() []described {
 			answer: reflect.TypeFor[RevocationsAnswer](),
 			params: []*huma.Param{
 				{Name: "after", In: "query", Description: "The next of the answer before; absent: from the oldest kept.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64)}},
-				{Name: "wait", In: "query", Description: "Seconds to wait for a revocation.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64), Maximum: number(maxPoll)}},
+				{Name: "wait", In: "query", Description: "Seconds to wait for a revocation; absent: none.", Schema: &huma.Schema{Type: "integer", Minimum: new(float64), Maximum: number(maxPoll)}},
 			},
 			errors: []int{http.StatusUnprocessableEntity},
 		},

@@ -23,7 +23,7 @@ const (
 type RevocationsAnswer struct {
 	Items []guard.Revoked `json:"items"`
 	Next  string          `json:"next" doc:"Send it as after in the next call."`
-	Reset bool            `json:"reset,omitempty"`
+	Reset bool            `json:"reset,omitempty" doc:"Some are missing because they are older than the feed goes back: drop all sessions that are not known to be fine."`
 }
 
 // revocations is a long poll: it answers at once if there is something after
