@@ -63,6 +63,27 @@ func TestAgingIsBounded(t *testing.T) {
 	}
 }
 
+// Several Blocks of one address that are lifted together leave one exemption
+// behind: who takes it back has taken it back.
+func TestLiftTrustsAnAddressOnce(t *testing.T) {
+	bubble(t, rules("cooling_period: 600"), func(r *rig) {
+		ctx, by, subject := context.Background(), Actor{Name: "test"}, warder.AddressKey(addr(attacker))
+		for range 5 {
+			r.report(fail(attacker, "bob"))
+		}
+		if _, err := r.Block(ctx, by, NewBlock{IP: subject, Duration: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		lifted, err := r.Lift(ctx, by, Lift{IP: subject, Verdict: VerdictResolved, TrustFor: time.Hour})
+		if err != nil || len(lifted) != 2 {
+			t.Fatalf("%d blocks lifted, %v", len(lifted), err)
+		}
+		if list := r.TrustedList(); len(list) != 1 || list[0].Note != "lifted" {
+			t.Errorf("exemptions: %+v", list)
+		}
+	})
+}
+
 // SEMANTICS 32: an automatic and a manual Block of one address stand apart, and
 // a second automatic one does not join the first.
 func TestManualAndAutomaticBlocksStandApart(t *testing.T) {

@@ -307,6 +307,7 @@ func (g *Guard) Lift(ctx context.Context, by Actor, l Lift) ([]*Block, error) {
 		return nil, err
 	}
 	rec := &Record{}
+	exempt := map[netip.Prefix]bool{} // several Blocks may be of one address
 	defer g.beginClearing()()
 	for _, b := range blocks {
 		rec.BlockEnds = append(rec.BlockEnds, BlockEnd{ID: b.ID, At: now, By: by.Name, Verdict: l.Verdict, Reason: l.Reason})
@@ -319,8 +320,9 @@ func (g *Guard) Lift(ctx context.Context, by Actor, l Lift) ([]*Block, error) {
 		if l.ClearCounters || l.Verdict == VerdictError {
 			rec.Clears = append(rec.Clears, Clear{Seq: g.nextSeq(now), At: now, Selection: selectionOf(b.Subject)})
 		}
-		if l.TrustFor > 0 && byAddress(b.Subject) {
-			t := Trusted{ID: newID(), IP: b.Subject.IP, Note: "lifted: " + l.Reason, By: by.Name, From: now, Until: now.Add(l.TrustFor)}
+		if l.TrustFor > 0 && byAddress(b.Subject) && !exempt[b.Subject.IP] {
+			exempt[b.Subject.IP] = true
+			t := Trusted{ID: newID(), IP: b.Subject.IP, Note: strings.TrimSuffix("lifted: "+l.Reason, ": "), By: by.Name, From: now, Until: now.Add(l.TrustFor)}
 			rec.Trusted = append(rec.Trusted, t)
 			rec.Audit = append(rec.Audit, g.audit(by, "trusted.add", prefixText(t.IP), l.Reason, nil, t)...)
 		}
