@@ -100,6 +100,9 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 		return nil, c, nil
 	}
 	sent, query = sent.loosely(), query.loosely()
+	if len(e.Success) > 0 && (sent.any(leadsAway) || query.any(leadsAway)) {
+		return e, c, errLeadsAway
+	}
 	c.named = make([]bool, len(e.Account))
 	for i, name := range e.Account {
 		full := func(v string) bool { return v != "" }
@@ -119,6 +122,12 @@ func claimsOf(w http.ResponseWriter, r *http.Request, endpoints []*Endpoint, in 
 	c.sent = digest(r, body, e.Password)
 	return e, c, nil
 }
+
+// leadsAway are fields in which clients say where a wrong secret leads, as they may
+// to Symfony: it would look right.
+var leadsAway = []string{"_failure_path"}
+
+var errLeadsAway = &statusError{http.StatusBadRequest, "A sign-in cannot choose where its failure leads (_failure_path)."}
 
 // single returns the value of the first name that is there. Two different values
 // for one name are a fault: which of them the application takes cannot be

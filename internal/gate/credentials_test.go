@@ -171,6 +171,8 @@ func TestAccountInSeveralReadings(t *testing.T) {
 		{"JSON that Bottle takes for a form, with semicolons", "application/json", "", `{"username":"own","password":"x","z":";username=other;password=x;"}`},
 		{"an encoding of ASP.NET", form, "", "us%u0065rname=other&username=own&password=x"},
 		{"an encoding of ASP.NET in a value", form, "", "username=%u006fwn&password=x"},
+		{"where a failure leads, as Symfony has it", form, "", "username=own&password=x&_failure_path=/home"},
+		{"where a failure leads, in the query", form, "?_failure_path=app_home", "username=own&password=x"},
 		{"in UTF-16, the other way", text, "?username=other", "\x00{\x00\"\x00u\x00\"\x00:\x001\x00}"},
 	}
 	p, err := LoadProfile("generic-form")
