@@ -98,8 +98,8 @@ func (g *Guard) blockFor(j *judgement, c *policy.Crossing) *Block {
 // for good: beyond it automatic Blocks last 15 minutes.
 const maxBlocks = 2_000_000
 
-// place puts an automatic Block in force unless one that lasts as long stands
-// on the subject already (SEMANTICS 32), and reports whether b is the one that
+// place puts an automatic Block in force unless one that lasts as long refuses
+// the subject already (SEMANTICS 32), and reports whether b is the one that
 // counts.
 func (g *Guard) place(j *judgement, b *Block, c *policy.Crossing, rec *Record, out *finding) bool {
 	if b.Observed {
@@ -109,7 +109,9 @@ func (g *Guard) place(j *judgement, b *Block, c *policy.Crossing, rec *Record, o
 	now := j.now.UnixNano()
 	if old := g.blocks.automatic(b.Subject, now); old != nil {
 		until := endNanos(b.Until)
-		if old.until == 0 || until != 0 && until <= old.until {
+		// One that is only observed since its rule is refuses nobody: it makes room.
+		refuses := g.force.Load().ruleMode(old.why.rule) != warder.Observe
+		if refuses && (old.until == 0 || until != 0 && until <= old.until) {
 			// What is told is the Block that stands.
 			b.ID, b.Reference, b.Until, b.Cut = old.ID(), formatReference(old.ref), time.Time{}, ""
 			if old.until != 0 {

@@ -518,3 +518,29 @@ func TestSettledAttemptsAreLetGo(t *testing.T) {
 		}
 	})
 }
+
+// SEMANTICS 29, 32: a Block that is only observed since its rule is does not
+// stand in for the Block of another rule.
+func TestObservedBlockMakesRoom(t *testing.T) {
+	two := func(mode string) string {
+		return strings.Replace(rules("cooling_period: 0\n      mode: "+mode), "['*_LOGIN_FAILURE']", "[USER_LOGIN_FAILURE]", 1) +
+			"    - {id: second, events: [MFA_FAILURE], key: ip, threshold: 5, time_range: 3600, cooling_period: 900, action: block}\n"
+	}
+	bubble(t, two("enforce"), func(r *rig) {
+		for range 5 {
+			r.report(fail(attacker, "alice"))
+		}
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+		r.setPolicy(two("observe"))
+		r.want(r.check(attacker), warder.Allow, warder.OK)
+		e := fail(attacker, "alice")
+		e.Name = warder.MFAFailure
+		for range 5 {
+			r.report(e)
+		}
+		r.want(r.check(attacker), warder.BlockAction, warder.Blocked)
+		if x := r.Explain(Query{IP: addr(attacker)}); len(x.Blocks) != 1 || x.Blocks[0].Rule != "second" {
+			t.Errorf("blocks %+v, want that of the second rule alone", x.Blocks)
+		}
+	})
+}
