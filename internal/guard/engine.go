@@ -55,7 +55,8 @@ type Guard struct {
 	attempts    attempts
 	mfaPending  mfaPending
 	recent      map[recentKey]recent
-	recentOrder []recentKey // oldest first
+	recentOrder []recentKey // oldest first, those on their way to the journal
+	recentLost  []recentKey // oldest first, those that the journal had no room for
 	taped       *[]*Record  // records since a replay for a new policy began
 	saved       []int64     // per shard: the event number its checkpoint holds
 	nextShard   int
@@ -231,6 +232,10 @@ func (g *Guard) sweep(now time.Time) {
 // engine's lock.
 func (g *Guard) noteRecent(key recentKey, r recent) {
 	g.recent[key] = r
+	if r.wait == nil {
+		g.recentLost = append(g.recentLost, key)
+		return
+	}
 	g.recentOrder = append(g.recentOrder, key)
 }
 
@@ -238,8 +243,15 @@ func (g *Guard) noteRecent(key recentKey, r recent) {
 func (g *Guard) forgetRecent(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.recentOrder = g.forgetFirst(g.recentOrder, now)
+	g.recentLost = g.forgetFirst(g.recentLost, now)
+}
+
+// forgetFirst forgets the first of some events, oldest first, and returns the
+// others.
+func (g *Guard) forgetFirst(keys []recentKey, now time.Time) []recentKey {
 	n := 0
-	for _, key := range g.recentOrder {
+	for _, key := range keys {
 		r := g.recent[key]
 		if now.Sub(r.at) <= recentLife {
 			break
@@ -248,14 +260,13 @@ func (g *Guard) forgetRecent(now time.Time) {
 			select {
 			case <-r.wait.done:
 			default: // the journal is behind
-				g.recentOrder = slices.Delete(g.recentOrder, 0, n)
-				return
+				return slices.Delete(keys, 0, n)
 			}
 		}
 		delete(g.recent, key)
 		n++
 	}
-	g.recentOrder = slices.Delete(g.recentOrder, 0, n)
+	return slices.Delete(keys, 0, n)
 }
 
 // logged logs an error of the counters. Memory has none; a remote counter will

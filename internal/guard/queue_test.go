@@ -244,3 +244,40 @@ func TestRefusalsOutlastAFullQueue(t *testing.T) {
 		}
 	})
 }
+
+// Settlements that the journal has no room for are remembered for their repeats,
+// and forgotten also while it is behind.
+func TestSettlementsAreForgottenWhileTheJournalIsBehind(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		stuck := make(chan struct{})
+		r.j.set(func() { r.j.stuck = stuck })
+		hurry, cancel := context.WithCancel(context.Background())
+		cancel()
+		settle := func(i int) string {
+			a := r.begin(Query{IP: addr(fmt.Sprintf("198.51.100.%d", i)), Account: "alice", Realm: "user", Event: "USER_LOGIN"})
+			_, _ = r.Settle(hurry, r.app, a.Token, Settlement{Outcome: warder.Failure})
+			return a.Token
+		}
+		settle(0) // on its way to the journal
+		for _, size := range []int{1 << 20, 1 << 10, 1} {
+			for ok := true; ok; {
+				_, ok = r.queue.add(&Record{Policy: &Revision{Document: make([]byte, size)}}, nil, true)
+			}
+		}
+		for i := range 100 {
+			token := settle(1 + i)
+			if _, err := r.Settle(hurry, r.app, token, Settlement{Outcome: warder.Failure}); err == nil {
+				t.Fatal("settled twice")
+			}
+		}
+		time.Sleep(recentLife + 2*time.Second)
+		r.mu.Lock()
+		n := len(r.recent)
+		r.mu.Unlock()
+		if n != 1 {
+			t.Errorf("%d settlements are remembered, want the one on its way", n)
+		}
+		r.j.set(func() { r.j.stuck = nil })
+		close(stuck)
+	})
+}
