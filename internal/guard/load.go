@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -204,16 +203,16 @@ func (g *Guard) replay(p *policy.Policy, counters *counter.Memory, item TailItem
 	if e.Arrival.Before(at) {
 		at = e.Arrival
 	}
-	facts := policy.Facts{Source: e.Source}
-	var remembered replayFacts
-	if len(e.Facts) > 0 && json.Unmarshal(e.Facts, &remembered) == nil {
-		facts.Source, facts.RecentSession, facts.Demanded = remembered.Source, remembered.RecentSession, remembered.Demanded
-	}
+	facts, kept := factsOf(e)
 	if e.Replaces != 0 {
-		g.unreplay(p, counters, e, facts)
+		g.unreplay(p, counters, e, facts, kept.Replaced)
 	}
 	if e.Eligible {
-		if hits := p.Hits(&e.Event, &facts, at, e.Seq); len(hits) > 0 {
+		hits := p.Hits(&e.Event, &facts, at, e.Seq)
+		if kept.Settled {
+			hits = slices.DeleteFunc(hits, func(h policy.Hit) bool { return h.Rule.Key == policy.ByIP })
+		}
+		if len(hits) > 0 {
 			plain := make([]counter.Hit, len(hits))
 			for i := range hits {
 				plain[i] = hits[i].Hit
@@ -233,11 +232,15 @@ func (g *Guard) replay(p *policy.Policy, counters *counter.Memory, item TailItem
 }
 
 // unreplay takes back the failure that the engine wrote for an attempt which
-// was settled late.
-func (g *Guard) unreplay(p *policy.Policy, counters *counter.Memory, e *Event, facts policy.Facts) {
+// was settled late. Without what was known of the failure, it was the same.
+func (g *Guard) unreplay(p *policy.Policy, counters *counter.Memory, e *Event, facts policy.Facts, was *replacedFacts) {
 	old := e.Event
 	old.ID = strings.TrimSuffix(old.ID, lateSuffix)
 	old.Name, old.Reason, old.Guess = unsettledName(e.Name), warder.Unsettled, warder.Guess{}
+	if was != nil {
+		old.Account, old.Session = was.Account, was.Session
+		facts = policy.Facts{Source: was.Source, RecentSession: was.RecentSession, Demanded: was.Demanded}
+	}
 	hits := p.Hits(&old, &facts, old.Time, e.Replaces)
 	plain := make([]counter.Hit, len(hits))
 	for i := range hits {

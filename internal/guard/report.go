@@ -209,6 +209,7 @@ type judgement struct {
 	ownID   bool
 	attempt *attempt // whose settlement this is, if any
 	errored bool     // the outcome is `error`
+	settled bool     // rules by address had nothing left to say
 	half    bool     // a second factor has to follow before it is a sign-in
 	replace *Event   // the unsettled event that a late settlement replaces
 
@@ -222,6 +223,19 @@ type judgement struct {
 // replayFacts is what a replay needs to judge an event again the way it was
 // judged; see Event.Facts.
 type replayFacts struct {
+	Source        string            `json:"s,omitempty"`
+	RecentSession bool              `json:"r,omitempty"`
+	Demanded      []policy.Demanded `json:"d,omitempty"`
+	// Settled says that rules by address had nothing left to say; see Guard.settled.
+	Settled bool `json:"b,omitempty"`
+	// Replaced is the failure that a late settlement takes back, as far as its
+	// hits depend on it. What is known at the settlement may be different.
+	Replaced *replacedFacts `json:"o,omitempty"`
+}
+
+type replacedFacts struct {
+	Account       string            `json:"a,omitempty"`
+	Session       string            `json:"n,omitempty"`
 	Source        string            `json:"s,omitempty"`
 	RecentSession bool              `json:"r,omitempty"`
 	Demanded      []policy.Demanded `json:"d,omitempty"`
@@ -250,7 +264,9 @@ func (g *Guard) judge(j *judgement) *Record {
 	var hits []policy.Hit
 	if eligible {
 		hits = f.policy.Hits(&j.event, &j.facts, j.hitTime(), j.row.Seq)
+		all := len(hits)
 		hits = slices.DeleteFunc(hits, func(h policy.Hit) bool { return g.settled(f, j, h.Rule) })
+		j.settled = len(hits) < all
 	}
 	counts := g.count(j, hits)
 	if eligible {
@@ -262,9 +278,7 @@ func (g *Guard) judge(j *judgement) *Record {
 	j.row.Severity = verdict.Severity
 	j.row.Emptied = verdict.Emptied
 	j.row.Source = j.facts.Source
-	if eligible && (j.facts.Source != "" || j.facts.RecentSession || len(j.facts.Demanded) > 0) {
-		j.row.Facts = mustJSON(replayFacts{j.facts.Source, j.facts.RecentSession, j.facts.Demanded})
-	}
+	j.keepFacts()
 	g.succeed(j, f, found, rec)
 	if eligible && policy.SignInFailed(j.event.Name) && !verdict.Repeat {
 		j.row.Failed = true
@@ -276,6 +290,31 @@ func (g *Guard) judge(j *judgement) *Record {
 	}
 	g.conclude(j, f, found, cross, rec)
 	return rec
+}
+
+// keepFacts notes what a replay must know and cannot find out.
+func (j *judgement) keepFacts() {
+	var keep replayFacts
+	if j.row.Eligible {
+		keep = replayFacts{Source: j.facts.Source, RecentSession: j.facts.RecentSession, Demanded: j.facts.Demanded, Settled: j.settled}
+	}
+	if old := j.replace; old != nil {
+		facts, _ := factsOf(old)
+		keep.Replaced = &replacedFacts{old.Account, old.Session, facts.Source, facts.RecentSession, facts.Demanded}
+	}
+	if keep.Source != "" || keep.RecentSession || len(keep.Demanded) > 0 || keep.Settled || keep.Replaced != nil {
+		j.row.Facts = mustJSON(keep)
+	}
+}
+
+// factsOf is what was known of a journaled event when it was judged.
+func factsOf(e *Event) (policy.Facts, replayFacts) {
+	facts := policy.Facts{Source: e.Source}
+	var kept replayFacts
+	if len(e.Facts) > 0 && json.Unmarshal(e.Facts, &kept) == nil {
+		facts.RecentSession, facts.Demanded = kept.RecentSession, kept.Demanded
+	}
+	return facts, kept
 }
 
 // prepare fills in what the reporter left out and names the event.
@@ -506,11 +545,7 @@ func (g *Guard) conclude(j *judgement, f *inForce, found finding, cross *finding
 // late settlement takes back.
 func (g *Guard) hitsOfUnsettled(f *inForce, j *judgement) []counter.Hit {
 	old := j.replace
-	facts := policy.Facts{Source: old.Source}
-	var remembered replayFacts
-	if len(old.Facts) > 0 && json.Unmarshal(old.Facts, &remembered) == nil {
-		facts.RecentSession, facts.Demanded = remembered.RecentSession, remembered.Demanded
-	}
+	facts, _ := factsOf(old)
 	hits := f.policy.Hits(&old.Event, &facts, old.Time, old.Seq)
 	plain := make([]counter.Hit, len(hits))
 	for i := range hits {
