@@ -251,7 +251,7 @@ func (m *memJournal) Load(_ context.Context, now time.Time) (*State, error) {
 		}
 	}
 	for _, b := range m.blocks {
-		if b.Origin == FromRule && !b.EndedAt.IsZero() {
+		if b.Origin == FromRule && !b.Until.IsZero() && !b.EndedAt.Before(b.Until) {
 			s.Steps = append(s.Steps, Step{b.Subject, b.EndedAt})
 		}
 	}

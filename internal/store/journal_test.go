@@ -541,6 +541,11 @@ func TestBlockLife(t *testing.T) {
 		if s, err = d.Load(t.Context(), until.Add(time.Minute)); err != nil || len(s.Steps) != 0 {
 			t.Errorf("a lifted block is no step: %+v %v", s.Steps, err)
 		}
+		j.commit(t, &guard.Record{Blocks: []*guard.Block{block("b2", "192.0.2.1/32", start, time.Hour)}},
+			&guard.Record{BlockEnds: []guard.BlockEnd{{ID: "b2", At: start.Add(time.Minute), Reason: "superseded by b3"}}})
+		if s, err = d.Load(t.Context(), until.Add(time.Minute)); err != nil || len(s.Steps) != 0 {
+			t.Errorf("a block that made room for another is no step: %+v %v", s.Steps, err)
+		}
 		n := 0
 		if err := d.Blocks(t.Context(), start, func(*guard.Block) error { n++; return nil }); err != nil || n != 0 {
 			t.Error(n, err)

@@ -204,11 +204,12 @@ func (d *DB) loadGood(ctx context.Context, now time.Time, s *guard.State) error 
 }
 
 // loadSteps reads the automatic Blocks that ended within seven days, by
-// themselves or because nobody was there to release them.
+// themselves or because nobody was there to release them. One that made room for
+// a longer one is no step of its own.
 func (d *DB) loadSteps(ctx context.Context, now time.Time, s *guard.State) error {
 	return d.read(ctx, `SELECT ip_first, ip_last, account, source, realm, session, until_at, ended_at FROM blocks
 		WHERE until_at > 0 AND until_at > $1 AND until_at <= $2
-		AND origin = 'rule' AND observed = 0 AND lifted_at = 0`,
+		AND origin = 'rule' AND observed = 0 AND lifted_at = 0 AND (ended_at = 0 OR ended_at >= until_at)`,
 		[]any{micros(now.Add(-keepSteps)), micros(now)}, func(scan func(...any) error) error {
 			var st guard.Step
 			var first, last []byte
