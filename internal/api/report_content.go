@@ -318,9 +318,17 @@ func modeOf(document []byte) string {
 
 // conditions lists when Warder worked with less than it should, or not at all.
 func (r *report) conditions(ctx context.Context) error {
-	list, err := r.s.opts.Store.ConditionsBetween(ctx, r.from, r.to)
+	db := r.s.opts.Store
+	list, err := db.ConditionsBetween(ctx, r.from, r.to)
 	if err != nil {
 		return err
+	}
+	var ran time.Time // up to here it is known whether it ran
+	switch installed, err := db.RanBefore(ctx, r.from); {
+	case err != nil:
+		return err
+	case installed: // and may have been down when the period began
+		ran = r.from
 	}
 	s := section{
 		"degraded", "Degraded or not running", "Times in which something worked with less than it should. Gaps of less than a minute may not show.",
@@ -341,7 +349,12 @@ func (r *report) conditions(ctx context.Context) error {
 			}
 			return from, to
 		}
-		var ran time.Time // up to here it is known whether it ran
+		down := func(until time.Time) error {
+			if ran.IsZero() || until.Sub(ran) < time.Minute {
+				return nil
+			}
+			return row(ran, until, "not running", "")
+		}
 		for i := range list {
 			c := &list[i]
 			from, to := clipped(c)
@@ -351,16 +364,14 @@ func (r *report) conditions(ctx context.Context) error {
 				}
 				continue
 			}
-			if !ran.IsZero() && from.Sub(ran) >= time.Minute {
-				if err := row(ran, from, "not running", ""); err != nil {
-					return err
-				}
+			if err := down(from); err != nil {
+				return err
 			}
 			if to.After(ran) {
 				ran = to
 			}
 		}
-		return nil
+		return down(end)
 	})
 }
 

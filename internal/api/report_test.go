@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/warderhq/warder/internal/store"
 )
 
 // hostile are texts that attackers put where people will look at them: markup,
@@ -386,4 +388,64 @@ func FuzzReadSeal(f *testing.F) {
 			t.Fatalf("%+v checks", s)
 		}
 	})
+}
+
+// section reads the rows of one section of a report, by ndjson.
+func (h *whole) section(t *testing.T, name, query string) (rows []map[string]any) {
+	t.Helper()
+	var text string
+	h.want(t, 200, "GET", "/v1/export/report?format=ndjson&"+query, "", &text)
+	for line := range strings.Lines(text) {
+		var row map[string]any
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			continue // between two rows
+		}
+		if row["section"] == name {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// TestReportOfOutagesAtItsEdges: an outage that a period begins or ends in, or
+// that takes all of it, is in its report. Before it was ever started it was not
+// down.
+func TestReportOfOutagesAtItsEdges(t *testing.T) {
+	h := newWhole(t)
+	ran := func(from, to string) {
+		for _, c := range []struct {
+			at    string
+			holds map[string]string
+		}{{from, map[string]string{store.Running: ""}}, {to, nil}} {
+			at, err := time.Parse(time.DateOnly, c.at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.db.Conditions(t.Context(), at, c.holds, c.holds != nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ran("2026-01-05", "2026-03-20")
+	ran("2026-04-05", "2026-06-25")
+	for _, c := range []struct{ from, to, want string }{
+		{"2026-01-01", "2026-04-01", "2026-03-20 2026-04-01 "},
+		{"2026-02-01", "2026-03-01", ""},
+		{"2026-04-01", "2026-07-01", "2026-04-01 2026-04-05 2026-06-25 2026-07-01 "},
+		{"2026-07-01", "2026-10-01", "2026-07-01 2026-10-01 "},
+	} {
+		var got strings.Builder
+		for _, row := range h.section(t, "degraded", "from="+c.from+"T00:00:00Z&to="+c.to+"T00:00:00Z") {
+			if row["what"] != "not running" {
+				continue
+			}
+			for _, name := range []string{"from", "to"} {
+				day, _, _ := strings.Cut(fmt.Sprint(row[name]), "T")
+				got.WriteString(day + " ")
+			}
+		}
+		if got.String() != c.want {
+			t.Errorf("%s to %s: down %q, want %q", c.from, c.to, got.String(), c.want)
+		}
+	}
 }

@@ -249,3 +249,14 @@ func (d *DB) ConditionsBetween(ctx context.Context, from, to time.Time) ([]Condi
 	}
 	return out, nil
 }
+
+// RanBefore reports whether the program is known to have run before a time.
+func (d *DB) RanBefore(ctx context.Context, at time.Time) (ran bool, err error) {
+	var n int
+	err = d.readDB.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM conditions WHERE reason = $1 AND from_at < $2 LIMIT 1) AS some",
+		Running, micros(at)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("read conditions: %w", translate(err))
+	}
+	return n > 0, nil
+}
