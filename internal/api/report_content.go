@@ -134,7 +134,11 @@ func (r *report) instance() string {
 	return "key " + hexString(r.key)[:16]
 }
 
-func (r *report) filter() store.EventFilter { return store.EventFilter{From: r.from, To: r.to} }
+// filter selects the events of the period. That somebody had the statistics of
+// the dashboard start anew takes nothing out of the report.
+func (r *report) filter() store.EventFilter {
+	return store.EventFilter{From: r.from, To: r.to, Whole: true}
+}
 
 func (r *report) totals(ctx context.Context) error {
 	db := r.s.opts.Store

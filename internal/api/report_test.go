@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/warderhq/warder/internal/store"
 )
 
@@ -447,5 +449,30 @@ func TestReportOfOutagesAtItsEdges(t *testing.T) {
 		if got.String() != c.want {
 			t.Errorf("%s to %s: down %q, want %q", c.from, c.to, got.String(), c.want)
 		}
+	}
+}
+
+// TestReportCountsWhatStatisticsForgot: that the statistics of the dashboard
+// start anew takes nothing out of a report.
+func TestReportCountsWhatStatisticsForgot(t *testing.T) {
+	h := newWhole(t)
+	before := time.Now().UTC().Add(-50 * time.Hour).Format(time.RFC3339)
+	for i := range 3 {
+		h.want(t, 200, "POST", "/v1/events", strings.Replace(failure("203.0.113.7", i), "{", `{"time":"`+before+`",`, 1), nil)
+	}
+	read := func() (all [][]map[string]any) {
+		for _, name := range []string{"totals", "trend", "types", "sources"} {
+			all = append(all, h.section(t, name, "period=last_7_days"))
+		}
+		return all
+	}
+	want := read()
+	h.want(t, 204, "POST", "/v1/counters/clear", `{"restart_metrics":true}`, nil)
+	if diff := cmp.Diff(want, read()); diff != "" {
+		t.Error(diff)
+	}
+	var types Items[store.Count]
+	if h.want(t, 200, "GET", "/v1/stats/types", "", &types); len(types.Items) != 0 {
+		t.Errorf("the dashboard still counts %v", types.Items)
 	}
 }

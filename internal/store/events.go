@@ -31,6 +31,9 @@ type EventFilter struct {
 	// these, the beginning of an account or a path.
 	Q string
 
+	// Whole says that statistics count also what was before they were restarted.
+	Whole bool
+
 	// None of these must hold.
 	NotNames      []string
 	NotSeverities []warder.Severity

@@ -276,9 +276,9 @@ func (d *DB) named(ctx context.Context, f EventFilter, by grouping) ([]Count, Co
 }
 
 // counts groups events, by the rollups where the filter allows it and nothing
-// finer is asked for. Statistics begin where they were restarted. each may be
-// called several times for one group. What began at begun is given up after
-// sieveTime.
+// finer is asked for. Statistics begin where they were restarted, unless the
+// filter wants the whole. each may be called several times for one group. What
+// began at begun is given up after sieveTime.
 func (d *DB) counts(ctx context.Context, f EventFilter, group grouping, fine bool, begun time.Time,
 	each func(scan func(...any) error) error,
 ) (Counted, error) {
@@ -287,7 +287,7 @@ func (d *DB) counts(ctx context.Context, f EventFilter, group grouping, fine boo
 	if err != nil {
 		return c, err
 	}
-	if f.From.Before(shown) {
+	if !f.Whole && f.From.Before(shown) {
 		f.From, c.From = shown, shown
 	}
 	if fine || !f.rolled() {
@@ -396,7 +396,7 @@ func (d *DB) Attackers(ctx context.Context, f EventFilter, now time.Time, limit 
 	if err != nil {
 		return nil, c, fmt.Errorf("list attackers: %w", err)
 	}
-	if f.From.Before(shown) {
+	if !f.Whole && f.From.Before(shown) {
 		f.From, c.From = shown, shown
 	}
 	if f.To.IsZero() || f.To.After(now) {
