@@ -140,6 +140,14 @@ func (r *report) filter() store.EventFilter {
 	return store.EventFilter{From: r.from, To: r.to, Whole: true}
 }
 
+// end is when the period ended, or now if it is not over.
+func (r *report) end() time.Time {
+	if r.now.Before(r.to) {
+		return r.now
+	}
+	return r.to
+}
+
 func (r *report) totals(ctx context.Context) error {
 	db := r.s.opts.Store
 	sum, _, err := db.Summary(ctx, r.filter(), r.now)
@@ -159,7 +167,7 @@ func (r *report) totals(ctx context.Context) error {
 			good += t.Count
 		}
 	}
-	f, err := db.BlockFigures(ctx, r.from, r.to)
+	f, err := db.BlockFigures(ctx, r.from, r.end())
 	if err != nil {
 		return err
 	}
@@ -281,10 +289,7 @@ func (r *report) modes(ctx context.Context) error {
 		var mode, by string
 		var since time.Time
 		var n int64
-		end := r.to
-		if r.now.Before(end) {
-			end = r.now
-		}
+		end := r.end()
 		err := r.s.opts.Store.RevisionsBetween(ctx, r.from, r.to, func(v *guard.Revision) error {
 			next := modeOf(v.Document)
 			if next == mode {
@@ -339,10 +344,7 @@ func (r *report) conditions(ctx context.Context) error {
 		[]string{"from", "to", "what", "detail"},
 	}
 	return r.table(s, func(row func(...any) error) error {
-		end := r.to
-		if r.now.Before(end) {
-			end = r.now
-		}
+		end := r.end()
 		clipped := func(c *store.Condition) (from, to time.Time) {
 			from, to = c.From, c.Until
 			if from.Before(r.from) {

@@ -476,3 +476,21 @@ func TestReportCountsWhatStatisticsForgot(t *testing.T) {
 		t.Errorf("the dashboard still counts %v", types.Items)
 	}
 }
+
+// TestReportOfAPeriodThatIsNotOver: what will end has not ended.
+func TestReportOfAPeriodThatIsNotOver(t *testing.T) {
+	h := newWhole(t)
+	h.want(t, 201, "POST", "/v1/blocks", `{"ip":"203.0.113.7","duration":600}`, nil)
+	got := map[string]any{}
+	now := time.Now().UTC()
+	for _, row := range h.section(t, "totals", "from="+now.Add(-time.Hour).Format(time.RFC3339)+"&to="+now.Add(time.Hour).Format(time.RFC3339)) {
+		got[fmt.Sprint(row["name"])] = row["value"]
+	}
+	for name, want := range map[string]float64{
+		"blocks made by hand": 1, "blocks that ended by themselves": 0, "blocks in force when the period ended": 1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s: %v, want %v", name, got[name], want)
+		}
+	}
+}
