@@ -222,6 +222,26 @@ func (s *Server) authenticate(r *http.Request, row *route) (*caller, error) {
 	return &k.caller, nil
 }
 
+// stillMay asks once more when the body of a request has come. A sender can take
+// long over it, and whoever lost a right meanwhile must not use it any more.
+func (s *Server) stillMay(ctx context.Context, row *route) error {
+	c := callerOf(ctx)
+	if row.open || c.request == nil || c.request.ContentLength == 0 {
+		return nil
+	}
+	if c.key != nil && c.key.life.Err() != nil {
+		return newProblem(http.StatusUnauthorized, "This API key is not known (any more).")
+	}
+	if c.session == nil {
+		return nil
+	}
+	now, err := s.signedIn(c.request, row)
+	if err == nil {
+		c.role, c.operator, c.session = now.role, now.operator, now.session
+	}
+	return err
+}
+
 // clientAddr is the address of the process that sent the request, as far as it
 // is known.
 func (s *Server) clientAddr(r *http.Request) netip.Addr {

@@ -127,6 +127,9 @@ func registerRaw[I, O any](s *Server, pattern, id, summary string, status int, h
 		secure(&op, row)
 	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		if err := s.stillMay(ctx, row); err != nil {
+			return nil, s.managed(ctx, pattern, err)
+		}
 		out, err := h(ctx, in)
 		if err != nil {
 			return nil, s.managed(ctx, pattern, err)

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -1311,4 +1313,66 @@ func TestLinksAreMailed(t *testing.T) {
 	if link := invite(); link.Mailed || link.Link == "" {
 		t.Errorf("the server refused: %+v", link)
 	}
+}
+
+// TestRightsThatEndWhileTheBodyComes: whoever sends a body slowly has the rights
+// of when it has come, and not of when it began.
+func TestRightsThatEndWhileTheBodyComes(t *testing.T) {
+	h := newWhole(t)
+	h.hire(t, ann, operator.Owner)
+	post := func(t *testing.T, header string, meanwhile func()) int {
+		t.Helper()
+		const body = `{"name":"spare","scopes":["admin"]}`
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		b := h.tab(t)
+		_, _ = fmt.Fprintf(c, "POST /v1/keys HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+			strings.TrimPrefix(b.base, "http://"), header, len(body))
+		in := bufio.NewReader(c)
+		// It is asked for when somebody reads it, which is after the first look.
+		if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+			t.Fatal(line, err)
+		}
+		meanwhile()
+		_, _ = fmt.Fprint(c, body)
+		_, _ = in.ReadString('\n') // the empty line
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	for name, c := range map[string]struct {
+		change string
+		want   int
+	}{
+		"switched off": {`{"disabled":true}`, 401},
+		"an analyst":   {`{"role":"analyst"}`, 403},
+		"an admin":     {`{"role":"admin"}`, 403}, // who makes no keys of scope admin
+		"as before":    {`{"expires_at":""}`, 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			who := h.hire(t, strings.ReplaceAll(name, " ", ".")+"@example.org", operator.Owner)
+			b := h.tab(t)
+			b.signIn(t, who.Email)
+			got := post(t, "Sec-Fetch-Site: same-origin\r\nCookie: warder="+b.cookie(t, "warder"), func() {
+				h.want(t, 200, "PATCH", "/v1/operators/"+who.ID, c.change, nil)
+			})
+			if got != c.want {
+				t.Errorf("status %d, want %d", got, c.want)
+			}
+		})
+	}
+	t.Run("a revoked key", func(t *testing.T) {
+		var key NewKey
+		h.want(t, 201, "POST", "/v1/keys", `{"name":"old","scopes":["admin"]}`, &key)
+		got := post(t, "Authorization: Bearer "+key.Token, func() { h.want(t, 204, "DELETE", "/v1/keys/old", "", nil) })
+		if got != 401 {
+			t.Errorf("status %d, want 401", got)
+		}
+	})
 }
