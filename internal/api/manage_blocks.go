@@ -97,11 +97,15 @@ func (b *NewBlockBody) parse(f *warder.Faults, at string) guard.NewBlock {
 type LiftBody struct {
 	Verdict       string `json:"verdict" enum:"error,resolved" doc:"error: it was a mistake and never counts as history; resolved: the matter is settled."`
 	Reason        string `json:"reason,omitempty" maxLength:"500"`
-	TrustFor      int64  `json:"trust_for,omitempty" minimum:"0" doc:"Seconds that the address is trusted from now on; 0: not at all."`
+	TrustFor      int64  `json:"trust_for,omitempty" minimum:"0" doc:"Seconds that the address is trusted from now on; 0: not at all. By key it takes the scope admin."`
 	ClearCounters bool   `json:"clear_counters,omitempty"`
 }
 
-func (b *LiftBody) parse() (guard.Lift, error) {
+func (b *LiftBody) parse(c *caller) (guard.Lift, error) {
+	// As POST /v1/trusted: whoever may only block and lift exempts nobody.
+	if b.TrustFor != 0 && c.key != nil && !c.key.may(ScopeAdmin) {
+		return guard.Lift{}, newProblem(http.StatusForbidden, "This API key may lift; to trust an address (trust_for) it lacks the scope "+string(ScopeAdmin)+".")
+	}
 	var f warder.Faults
 	if b.Verdict != guard.VerdictError && b.Verdict != guard.VerdictResolved {
 		f.Add("body.verdict", "must be error or resolved")
@@ -236,7 +240,7 @@ func (s *Server) manageBlocks() {
 			Body LiftBody
 		},
 		) (Lifted, error) {
-			l, err := in.Body.parse()
+			l, err := in.Body.parse(callerOf(ctx))
 			if err != nil {
 				return Lifted{}, err
 			}
@@ -373,7 +377,7 @@ func (s *Server) lift(ctx context.Context, l guard.Lift) (Lifted, error) {
 }
 
 func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error) {
-	l, err := in.parse()
+	l, err := in.parse(callerOf(ctx))
 	if err != nil {
 		return Lifted{}, err
 	}

@@ -1376,3 +1376,27 @@ func TestRightsThatEndWhileTheBodyComes(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoLiftsTrustsNobody: a key that may lift does not exempt addresses, which
+// takes the scope that the trusted list takes.
+func TestWhoLiftsTrustsNobody(t *testing.T) {
+	h := newWhole(t)
+	var key NewKey
+	h.want(t, 201, "POST", "/v1/keys", `{"name":"bouncer","scopes":["blocks"]}`, &key)
+	as := []string{"Authorization", "Bearer " + key.Token}
+	var b BlockView
+	h.want(t, 201, "POST", "/v1/blocks", `{"ip":"203.0.113.0/24"}`, &b, as...)
+	const lift = `{"verdict":"error","trust_for":86400`
+	h.want(t, 403, "DELETE", "/v1/blocks/"+b.ID, lift+"}", nil, as...)
+	h.want(t, 403, "POST", "/v1/blocks/lift", lift+`,"ids":["`+b.ID+`"]}`, nil, as...)
+	var list Items[TrustedView]
+	if h.want(t, 200, "GET", "/v1/trusted", "", &list); len(list.Items) != 0 {
+		t.Errorf("trusted %+v", list.Items)
+	}
+	h.want(t, 200, "DELETE", "/v1/blocks/"+b.ID, `{"verdict":"error"}`, nil, as...)
+	h.want(t, 201, "POST", "/v1/blocks", `{"ip":"203.0.113.0/24"}`, &b, as...)
+	h.want(t, 200, "DELETE", "/v1/blocks/"+b.ID, lift+"}", nil)
+	if h.want(t, 200, "GET", "/v1/trusted", "", &list); len(list.Items) != 1 {
+		t.Errorf("trusted %+v", list.Items)
+	}
+}
