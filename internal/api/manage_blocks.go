@@ -52,7 +52,7 @@ func (q *BlockQuery) filter(now time.Time) (store.BlockFilter, error) {
 		reviewed := q.Reviewed == "true"
 		f.Reviewed = &reviewed
 	}
-	checkSpan(&faults, q.From, q.To)
+	checkSpan(&faults, "query", q.From, q.To)
 	return f, faults.Err()
 }
 
@@ -399,7 +399,7 @@ func (s *Server) liftMany(ctx context.Context, in *LiftManyBody) (Lifted, error)
 		filter.NotRules, filter.NotEvents, filter.NotSources = q.NotRule, q.NotEvent, q.NotSource
 		filter.IP = parseRange(&f, "body.filter.within", q.Within)
 		filter.NotIPs = parseRanges(&f, "body.filter.not_within", q.NotWithin)
-		checkSpan(&f, q.From, q.To)
+		checkSpan(&f, "body.filter", q.From, q.To)
 	}
 	if in.DryRun && in.IP != "" {
 		f.Add("body.dry_run", "goes with ids or filter; to see the blocks of an address, use filter.within")

@@ -101,7 +101,7 @@ func (s *Server) manageNotifications() {
 		},
 		) (Items[DeliveryView], error) {
 			var f warder.Faults
-			checkSpan(&f, in.From, in.To)
+			checkSpan(&f, "query", in.From, in.To)
 			if err := f.Err(); err != nil {
 				return Items[DeliveryView]{}, err
 			}

@@ -55,7 +55,7 @@ func (q *EventQuery) filter() (store.EventFilter, error) {
 			f.NotIPs = append(f.NotIPs, p)
 		}
 	}
-	checkSpan(&faults, q.From, q.To)
+	checkSpan(&faults, "query", q.From, q.To)
 	return f, faults.Err()
 }
 
@@ -93,19 +93,20 @@ func parseActions(f *warder.Faults, location string, texts []string) (out []ward
 	return out
 }
 
-// checkSpan checks the ends of a span. Statistics are rounded to whole buckets in
-// some time zone, and JSON has no times beyond the year 9999.
-func checkSpan(f *warder.Faults, from, to time.Time) {
+// checkSpan checks the ends of a span, which stand under place. Statistics are
+// rounded to whole buckets in some time zone, and JSON has no times beyond the
+// year 9999.
+func checkSpan(f *warder.Faults, place string, from, to time.Time) {
 	for _, end := range []struct {
 		location string
 		at       time.Time
-	}{{"query.from", from}, {"query.to", to}} {
+	}{{place + ".from", from}, {place + ".to", to}} {
 		if year := end.at.UTC().Year(); year < 1 || year > 9998 {
 			f.Add(end.location, "must lie in the years 1 to 9998")
 		}
 	}
 	if !from.IsZero() && !to.IsZero() && to.Before(from) {
-		f.Add("query.to", "must not be before query.from")
+		f.Add(place+".to", "must not be before %s.from", place)
 	}
 }
 
@@ -239,7 +240,7 @@ type AuditQuery struct {
 
 func (q *AuditQuery) filter() (store.AuditFilter, error) {
 	var faults warder.Faults
-	checkSpan(&faults, q.From, q.To)
+	checkSpan(&faults, "query", q.From, q.To)
 	return store.AuditFilter{From: q.From.UTC(), To: q.To.UTC(), Actor: q.Actor, Action: q.Action, Target: q.Target}, faults.Err()
 }
 

@@ -360,6 +360,10 @@ func TestManagementCalls(t *testing.T) {
 		t.Errorf("lifted: %+v", lifted)
 	}
 	h.want(t, 422, "POST", "/v1/blocks/lift", `{"verdict":"resolved"}`, nil)
+	h.want(t, 422, "POST", "/v1/blocks/lift", `{"verdict":"resolved","filter":{"from":"2026-03-02T00:00:00Z","to":"2026-03-01T00:00:00Z"}}`, nil)
+	if !strings.Contains(h.last, `"location":"body.filter.to"`) || strings.Contains(h.last, "query") {
+		t.Errorf("the fault is placed elsewhere: %s", h.last)
+	}
 
 	var tr TrustedView
 	h.want(t, 201, "POST", "/v1/trusted", `{"ip":"198.51.100.0/24","note":"office","expires_in":3600}`, &tr)
