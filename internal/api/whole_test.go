@@ -321,6 +321,9 @@ func TestManagementCalls(t *testing.T) {
 		t.Errorf("block %+v, repeated %+v", b, again)
 	}
 	h.want(t, 409, "POST", "/v1/blocks", `{"ip":"192.0.2.0/25"}`, nil, "Idempotency-Key", "b1")
+	for _, mode := range []string{"observe", "enforce"} { // of what changes nothing, no answer is kept
+		h.want(t, 200, "POST", "/v1/policy/validate", `{"yaml":"mode: `+mode+`"}`, nil, "Idempotency-Key", "v1")
+	}
 	h.want(t, 409, "POST", "/v1/blocks", `{"ip":"10.0.0.0/7"}`, nil)
 	h.want(t, 422, "POST", "/v1/blocks", `{"ip":"192.0.2.1/24"}`, nil)
 	h.want(t, 422, "POST", "/v1/blocks", `{"ip":"192.0.2.9","colour":1}`, nil)
