@@ -93,7 +93,7 @@ type Event struct {
 	Seq          int64     // ascending in the order of decision; Unix microseconds, made unique
 	Arrival      time.Time // when it reached Warder
 	App          string    // id of the API key that reported it; "" = Warder's own
-	OwnID        bool      // the application chose the ID (Answers finds it)
+	OwnID        bool      // the application chose the ID; its answer is kept whole
 	AccountKey   string
 	Address      netip.Prefix // the address key; invalid if degraded
 	Severity     warder.Severity

@@ -213,8 +213,11 @@ func (m *memJournal) Answers(_ context.Context, app string, ids []string, since 
 	}
 	out := map[string]Answer{}
 	for _, e := range m.events {
-		if e.OwnID && e.App == app && slices.Contains(ids, e.ID) && !e.Arrival.Before(since) {
+		if e.App == app && slices.Contains(ids, e.ID) && !e.Arrival.Before(since) {
 			a := Answer{Digest: e.Digest, Severity: e.Severity, Answer: e.Answer}
+			if !e.OwnID {
+				a.Answer = mustJSON(warder.Decision{Action: e.Action, Reason: e.Why, Rule: e.Rule, BlockID: e.BlockID, Reference: e.Reference})
+			}
 			if e.Reason == warder.Unsettled && e.Digest == nil {
 				a.Unsettled = &e
 			}

@@ -71,6 +71,10 @@ func TestRepeatUnderTheIDOf503(t *testing.T) {
 		if again := r.Report(context.Background(), r.app, []Incoming{in})[0]; again.Err != nil {
 			t.Errorf("repeat after it: %+v", again)
 		}
+		time.Sleep(recentLife + 2*time.Second)
+		if again := r.Report(context.Background(), r.app, []Incoming{in})[0]; again.Err != nil || again.ID != res.ID || again.Severity != res.Severity {
+			t.Errorf("repeat long after it: %+v", again)
+		}
 		if n := r.Explain(Query{IP: addr(attacker)}).Counters[0].Count; n != 1 {
 			t.Errorf("counted %d, want 1", n)
 		}

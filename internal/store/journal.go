@@ -331,22 +331,29 @@ func (d *DB) Answers(ctx context.Context, app string, ids []string, since time.T
 		}
 		w := &where{}
 		w.add("id IN (?"+strings.Repeat(", ?", n-1)+")", named...)
-		w.add("app = ? AND own_id = 1 AND arrival >= ?", app, micros(since))
-		query, args := w.query("SELECT seq, id, digest, severity, reason, answer FROM events", "")
+		w.add("app = ? AND arrival >= ?", app, micros(since))
+		query, args := w.query("SELECT seq, id, digest, severity, reason, answer, action, why, rule, block_id, reference FROM events", "")
 		if err := d.read(ctx, query, args, func(scan func(...any) error) error {
 			var a guard.Answer
-			var seq, sev int64
-			var id, reason string
+			var seq, sev, action int64
+			var id, reason, why string
 			var answer *string
-			if err := scan(&seq, &id, &a.Digest, &sev, &reason, &answer); err != nil {
+			var d warder.Decision
+			if err := scan(&seq, &id, &a.Digest, &sev, &reason, &answer, &action, &why, &d.Rule, &d.BlockID, &d.Reference); err != nil {
 				return err
 			}
 			if seq < latest[id] {
 				return nil
 			}
 			a.Severity = warder.Severity(sev)
-			if answer != nil {
+			switch {
+			case answer != nil:
 				a.Answer = []byte(*answer)
+			case len(a.Digest) == 0:
+				return nil
+			default: // its reporter had no id for it, and knows this one from a 503
+				d.Action, d.Reason = warder.Action(action), warder.Why(why)
+				a.Answer = []byte(jsonText(d))
 			}
 			out[id], latest[id] = a, seq
 			if reason == warder.Unsettled && len(a.Digest) == 0 {
