@@ -42,6 +42,23 @@ it("unblocks after asking, with a verdict that stays in the report", async () =>
   });
 });
 
+it("blocks a network for two days", async () => {
+  await page.goto(`${warder.url}/blocks`);
+  await page.getByRole("button", { name: "Block…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("textbox", { name: "Address or prefix" }).fill("192.0.2.0/24");
+  await dialog.getByText("Other…", { exact: true }).click();
+  await dialog.getByRole("textbox", { name: "For how long", exact: true }).fill("");
+  expect(await dialog.getByRole("button", { name: "Block", exact: true }).isDisabled()).toBe(true);
+  await dialog.getByRole("textbox", { name: "For how long", exact: true }).fill("2");
+  await dialog.getByRole("button", { name: "Block for 2 days" }).click();
+  await page.getByText("192.0.2.0/24 is blocked for 2 days").waitFor();
+  const { items } = await warder.call("GET", "/v1/blocks?state=active&ip=192.0.2.0/24");
+  expect(Date.parse(items[0].until) - Date.parse(items[0].blocked_at)).toBe(2 * 86400_000);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("192.0.2.0/24 is not blocked any more").waitFor();
+});
+
 it("clears tracking; blocks stay, also after a restart", async () => {
   await warder.attack("198.51.100.240", 4);
   await page.goto(`${warder.url}/tracking`);

@@ -21,6 +21,7 @@ import { blockChoices, parseAddress } from "@/lib/address";
 import { blockedFor, blockWithUndo } from "@/lib/blocks";
 import { useMe } from "@/lib/me";
 import { Ask } from "./Ask";
+import { DurationInput } from "./DurationInput";
 import { notifyProblem } from "./Feedback";
 
 const durations: [number, string][] = [
@@ -46,23 +47,24 @@ function BlockForm(props: { ip?: string; reason?: string; duration?: number; clo
   const queries = useQueryClient();
   const [typed, setTyped] = useState(props.ip ?? "");
   const [chosen, setChosen] = useState<string>();
-  const [seconds, setSeconds] = useState(props.duration ?? 86400);
+  const [seconds, setSeconds] = useState<number | undefined>(props.duration ?? 86400);
+  const [own, setOwn] = useState(!durations.some(([s]) => s === seconds));
   const [reason, setReason] = useState(props.reason ?? "");
   const choices = blockChoices(typed);
   const value = choices.find((c) => c.value === chosen)?.value ?? choices[0]?.value ?? typed;
   const valid = parseAddress(value) !== undefined;
   const block = useMutation({
-    mutationFn: () => blockWithUndo(queries, { ip: value, reason: reason.trim(), duration: seconds }),
+    mutationFn: () => blockWithUndo(queries, { ip: value, reason: reason.trim(), duration: seconds ?? 0 }),
     onSuccess: props.close,
   });
   const guard = block.error instanceof Problem && block.error.status === 409;
   return (
     <Ask
       deed={block}
-      act={`Block ${blockedFor(seconds)}`}
+      act={seconds === undefined ? "Block" : `Block ${blockedFor(seconds)}`}
       icon={<IconBan size={16} />}
       color="red.9"
-      ready={valid}
+      ready={valid && seconds !== undefined}
       problem={
         guard ? (
           <Alert
@@ -112,15 +114,30 @@ function BlockForm(props: { ip?: string; reason?: string; duration?: number; clo
         </Radio.Group>
       )}
       <Input.Wrapper label="How long" labelElement="div">
-        <Chip.Group value={String(seconds)} onChange={(v) => setSeconds(Number(v))}>
+        <Chip.Group
+          value={own ? "own" : String(seconds)}
+          onChange={(v) => {
+            setOwn(v === "own");
+            setSeconds(v === "own" ? seconds || 2 * 86400 : Number(v));
+          }}
+        >
           <Group gap={6} mt={6} role="radiogroup" aria-label="How long">
-            {durations.map(([s, label]) => (
+            {[...durations, ["own", "Other…"] as const].map(([s, label]) => (
               <Chip key={s} size="xs" radius="sm" variant="light" value={String(s)}>
                 {label}
               </Chip>
             ))}
           </Group>
         </Chip.Group>
+        {own && (
+          <DurationInput
+            label={<span className="visually-hidden">For how long</span>}
+            name="For how long"
+            value={seconds}
+            onChange={(s) => setSeconds(s || undefined)}
+            min={1}
+          />
+        )}
       </Input.Wrapper>
       <TextInput
         label="Reason"
