@@ -59,6 +59,27 @@ it("blocks a network for two days", async () => {
   await page.getByText("192.0.2.0/24 is not blocked any more").waitFor();
 });
 
+it("shows an event of a long address on a telephone within the screen", async () => {
+  const ip = "2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa";
+  await warder.attack(ip, 1, "A".repeat(120));
+  const narrow = await profile({ width: 390, height: 844 });
+  await narrow.addCookies(await context.cookies());
+  const small = await watched(narrow, warder.url);
+  await small.goto(`${warder.url}/events?ip=${ip}`);
+  await small.getByRole("button", { name: "View USER_LOGIN_FAILURE" }).first().click();
+  await small
+    .getByRole("button", { name: `Block ${ip}` })
+    .last()
+    .waitFor();
+  const over = await small.getByRole("dialog").evaluate((dialog) => {
+    const boxes = [dialog, ...dialog.querySelectorAll("*")];
+    const scrolls = boxes.filter((b) => /auto|scroll/.test(getComputedStyle(b).overflowX));
+    return Math.max(...scrolls.map((b) => b.scrollWidth - b.clientWidth));
+  });
+  expect(over).toBe(0);
+  await narrow.close();
+});
+
 it("clears tracking; blocks stay, also after a restart", async () => {
   await warder.attack("198.51.100.240", 4);
   await page.goto(`${warder.url}/tracking`);

@@ -224,6 +224,7 @@ export function BlockButton(props: {
   ) : (
     <Button
       size="compact-sm"
+      maw="100%"
       variant="light"
       color="red"
       aria-label={label}
