@@ -59,6 +59,16 @@ it("blocks a network for two days", async () => {
   await page.getByText("192.0.2.0/24 is not blocked any more").waitFor();
 });
 
+it("lists suspicious addresses last seen first", async () => {
+  for (const ip of ["198.51.100.252", "198.51.100.251", "198.51.100.253"]) await warder.attack(ip, 2);
+  await page.goto(`${warder.url}/addresses`);
+  const shown = page
+    .getByRole("table", { name: "addresses" })
+    .getByRole("link", { name: /^198\.51\.100\.25/ });
+  await shown.first().waitFor();
+  expect(await shown.allTextContents()).toEqual(["198.51.100.253", "198.51.100.251", "198.51.100.252"]);
+});
+
 it("shows an event of a long address on a telephone within the screen", async () => {
   const ip = "2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa";
   await warder.attack(ip, 1, "A".repeat(120));

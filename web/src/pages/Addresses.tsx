@@ -31,12 +31,16 @@ export default function Addresses() {
       }),
     ),
   );
+  // Suspicious ones come last seen first by the quarter of an hour only.
+  const rows = all
+    ? list.rows
+    : list.rows?.toSorted((a, b) => Date.parse(b.last_seen) - Date.parse(a.last_seen));
   return (
     <Page
       title="Addresses"
       about={
         all
-          ? "Every address that anything bad came from, if only one failure. In the order of addresses."
+          ? "Every address that a failure or worse ever came from, in their own order."
           : "Addresses that did something suspicious: failures, crossed thresholds, refused requests. Last seen first."
       }
     >
@@ -65,7 +69,7 @@ export default function Addresses() {
           <DataTable
             label="addresses"
             columns={columns}
-            rows={list.rows}
+            rows={rows}
             id={(a) => a.ip}
             error={list.error}
             retry={list.retry}
