@@ -4,6 +4,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, data, type Schemas } from "@/api/client";
 import { refreshBlocks } from "@/lib/blocks";
+import { straight } from "@/lib/words";
 import { Ask, ReasonInput } from "./Ask";
 import { notifyDone } from "./Feedback";
 
@@ -14,8 +15,8 @@ type Target = { session: Session } | { account: string; realm?: string } | { ip:
 export function openEndSessions(target: Target) {
   const title =
     "session" in target
-      ? `End this session of ${target.session.account}?`
-      : `End all sessions of ${"ip" in target ? target.ip : target.account}?`;
+      ? `End this session of ${straight(target.session.account)}?`
+      : `End all sessions of ${"ip" in target ? target.ip : straight(target.account)}?`;
   const id = modals.open({
     title,
     size: 460,

@@ -1,6 +1,7 @@
 import { Box, Group, Text } from "@mantine/core";
 import { Fragment } from "react";
 import type { Schemas } from "@/api/client";
+import { straight } from "@/lib/words";
 import { AccountLink } from "./Links";
 
 export type Event = Schemas["EventView"];
@@ -21,7 +22,7 @@ export const reasonWords = (reason: string) => words[reason] ?? reason;
 
 /** Why and what was asked for, in words: "wrong password · POST /login". */
 export const factsOf = (event: Event) =>
-  [event.reason && reasonWords(event.reason), [event.method, event.path].filter(Boolean).join(" ")]
+  [event.reason && reasonWords(event.reason), straight([event.method, event.path].filter(Boolean).join(" "))]
     .filter(Boolean)
     .join(" · ");
 

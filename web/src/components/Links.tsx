@@ -1,6 +1,7 @@
 import { ActionIcon, Anchor, Group, CopyButton as MantineCopy, Text, Tooltip } from "@mantine/core";
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
+import { straight } from "@/lib/words";
 
 /** An address that is no longer than this is never broken. */
 const longest = 22;
@@ -34,11 +35,11 @@ export function AccountLink({ account, realm }: { account?: string; realm?: stri
       size="sm"
       className="breakable"
     >
-      {account}
+      {straight(account)}
       {realm && (
         <Text span size="xs" c="dimmed">
           {" "}
-          {realm}
+          {straight(realm)}
         </Text>
       )}
     </Anchor>

@@ -26,6 +26,7 @@ describe("blocks in words", () => {
     expect(subjectOf({ account: "alice", realm: "user", ip: "203.0.113.7" })).toBe(
       "alice (user) from 203.0.113.7",
     );
+    expect(subjectOf({ account: "\u202Eecila" })).toBe("\uFFFDecila");
   });
   it("tells what is left", () => {
     const now = Date.parse("2026-11-22T12:00:00Z");

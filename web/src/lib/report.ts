@@ -1,11 +1,12 @@
 import type { Schemas } from "@/api/client";
 import type { Block } from "./blocks";
 import { dayjs, duration } from "./time";
+import { straight } from "./words";
 
 /** What a block stands on, in words: an address, an account, a session. */
 export function subjectOf(b: Pick<Block, "ip" | "account" | "realm" | "session">): string {
   const parts: string[] = [];
-  if (b.account) parts.push(b.realm ? `${b.account} (${b.realm})` : b.account);
+  if (b.account) parts.push(straight(b.realm ? `${b.account} (${b.realm})` : b.account));
   if (b.session) parts.push(`session ${b.session}`);
   if (b.ip) parts.push(parts.length > 0 ? `from ${b.ip}` : b.ip);
   return parts.join(" ") || "everything";

@@ -97,6 +97,11 @@ describe("whyNot", () => {
     expect(found[1]?.blocks?.map((b) => b.id)).toEqual(["b2", "b3", "b4"]);
   });
 
+  it("lets no name turn its sentence around", () => {
+    const says = whyNot(profile({ account: "eve\u202Elive\u2066" }), [], now)[0]?.says;
+    expect(says).toBe("Nothing of Warder stops eve\uFFFDlive\uFFFD from signing in.");
+  });
+
   it("leaves out blocks that ended, and counts none twice", () => {
     const b = block({ account: "alice" });
     const p = profile({ blocks: [b, block({ id: "b2", state: "lifted" })] });

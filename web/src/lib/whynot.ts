@@ -3,6 +3,7 @@ import type { Block } from "./blocks";
 import { covers } from "./ip";
 import { crossing, remaining, subjectOf } from "./report";
 import { dayjs, exact, relative } from "./time";
+import { straight } from "./words";
 
 type Profile = Schemas["AccountProfile"];
 
@@ -77,6 +78,7 @@ const ends = (b: Block, now: number) =>
  */
 export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
   const out: Finding[] = [];
+  const name = straight(p.account);
   const latest = p.recent_events[0];
   if (!p.known && p.recent_events.length === 0) {
     return [
@@ -93,7 +95,6 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
   const stands = (b: Block) => b.state === "active" && !seen.has(b.id) && seen.add(b.id);
   for (const b of [...p.blocks, ...(p.why.blocks ?? [])].filter(stands)) {
     const place = b.ip ? ` from ${b.ip}` : b.session ? " in one session" : "";
-    const name = p.account;
     out.push({
       key: b.id,
       tone: "stop",
@@ -114,7 +115,7 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
     out.push({
       key: b.id,
       tone: "stop",
-      says: `The address ${b.ip ?? subjectOf(b)} is blocked. ${p.account} was tried from it ${lastTried(p, b)}.`,
+      says: `The address ${b.ip ?? subjectOf(b)} is blocked. ${name} was tried from it ${lastTried(p, b)}.`,
       why: `${made(b)} ${ends(b, now)}`,
       todo: `${own} Lift it with the verdict "a mistake", and trust the address if it is theirs for good.`,
       block: b,
@@ -125,7 +126,7 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
     out.push({
       key: b.id,
       tone: "stop",
-      says: `The address ${b.ip ?? subjectOf(b)} is blocked. ${p.account} was tried from it ${lastTried(p, b)}.`,
+      says: `The address ${b.ip ?? subjectOf(b)} is blocked. ${name} was tried from it ${lastTried(p, b)}.`,
       why: `${made(b)} ${ends(b, now)}`,
       todo: `Ask the person whether they sit there, or for the reference they see (${b.reference}). If they do, lift it as a mistake; if they do not, somebody else is trying their account: leave it.`,
       block: b,
@@ -135,7 +136,7 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
     out.push({
       key: "strangers",
       tone: "stop",
-      says: `${strangers.length} blocked addresses tried ${p.account}, and the person never signed in from them.`,
+      says: `${strangers.length} blocked addresses tried ${name}, and the person never signed in from them.`,
       why: "This looks like somebody else trying the account. Their blocks do not keep the person out elsewhere.",
       todo: "Ask the person for the reference they see: only the block with that reference is theirs to lift.",
       blocks: strangers,
@@ -166,7 +167,7 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
     out.push({
       key: `session ${ended.session}`,
       tone: "hint",
-      says: `A session of ${p.account} was ended ${relative(ended.revoked_at)}${ended.reason ? ` (${ended.reason})` : ""}.`,
+      says: `A session of ${name} was ended ${relative(ended.revoked_at)}${ended.reason ? ` (${ended.reason})` : ""}.`,
       todo: "That ends this session only: the person signs in again.",
     });
   }
@@ -205,7 +206,7 @@ export function whyNot(p: Profile, met: Block[], now = Date.now()): Finding[] {
     out.unshift({
       key: "fine",
       tone: "fine",
-      says: `Nothing of Warder stops ${p.account} from signing in.`,
+      says: `Nothing of Warder stops ${name} from signing in.`,
       why: success
         ? `The last sign-in succeeded ${relative(success.time)} from ${success.ip ?? "an unknown address"}.`
         : undefined,

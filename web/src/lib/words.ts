@@ -19,3 +19,7 @@ export function person(actor: string | undefined): string {
 
 export const plural = (n: number, one: string, many = `${one}s`) =>
   `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+/** A text that a stranger chose, in one direction: characters that turn the
+ * words after them around are shown as what mails and reports show for them. */
+export const straight = (text: string) => text.replace(/[\u202A-\u202E\u2066-\u2069]/g, "\uFFFD");

@@ -27,6 +27,7 @@ import { useActivity } from "@/lib/profile";
 import { useFilters, useSearchState } from "@/lib/search";
 import type { Span } from "@/lib/time";
 import { refusingBlocks, whyNot } from "@/lib/whynot";
+import { straight } from "@/lib/words";
 
 type Profile = Schemas["AccountProfile"];
 
@@ -51,17 +52,17 @@ export default function Account() {
       queryFn: () => data<Block>(api.GET("/v1/blocks/{id}", { params: { path: { id } } })),
     })),
   });
-  if (!p) return <Pending title={account} what="the account" query={profile} />;
+  if (!p) return <Pending title={straight(account)} what="the account" query={profile} />;
   const met = refusing.flatMap((q) => (q.data ? [q.data] : []));
   const asking = refusing.some((q) => q.isPending);
   const findings = whyNot(p, met);
   const admin = can("admin");
   return (
     <Page
-      title={account}
+      title={straight(account)}
       about={
         <>
-          {realm ? `Account in realm ${realm}. ` : "Account. "}
+          {realm ? `Account in realm ${straight(realm)}. ` : "Account. "}
           {p.known && (
             <>
               Seen first <When at={p.first_seen} />, last <When at={p.last_seen} />.

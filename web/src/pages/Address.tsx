@@ -38,7 +38,7 @@ import { crossing, remaining } from "@/lib/report";
 import { useFilters } from "@/lib/search";
 import type { Span } from "@/lib/time";
 import { removeTrust } from "@/lib/trust";
-import { person } from "@/lib/words";
+import { person, straight } from "@/lib/words";
 
 type Profile = Schemas["AddressProfile"];
 
@@ -163,7 +163,7 @@ export default function Address() {
             tone="stop"
             says={
               b.account
-                ? `Blocked for ${b.account}, ${remaining(b)}.`
+                ? `Blocked for ${straight(b.account)}, ${remaining(b)}.`
                 : b.ip === p.ip
                   ? `Blocked, ${remaining(b)}.`
                   : `Blocked with ${b.ip}, ${remaining(b)}.`
