@@ -258,7 +258,7 @@ export default function Address() {
           },
           { name: "Sign-ins completed", value: p.completed.toLocaleString("en") },
           { name: "Good accounts, 14 days", value: p.accounts.length.toLocaleString("en") },
-          { name: "Blocks ever", value: p.blocks_ever.toLocaleString("en") },
+          { name: "Automatic blocks, ever", value: p.blocks_ever.toLocaleString("en") },
         ]}
       />
       <div className="two-columns">
