@@ -11,7 +11,7 @@ import { useMe } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
 import { plural } from "@/lib/words";
 import { type Edit, EditContext } from "./policy/context";
-import { type Draft, fromDocument, modeOf, same, toDocument } from "./policy/draft";
+import { type Draft, failingTests, fromDocument, modeOf, same, toDocument } from "./policy/draft";
 import { FailingTests } from "./policy/FailingTests";
 import { General } from "./policy/General";
 import { History } from "./policy/History";
@@ -91,6 +91,9 @@ function Editor({ inForce }: { inForce: InForce }) {
   const check = usePolicyCheck(settled);
   const faults = useMemo(() => placed(check.data?.faults ?? []), [check.data]);
   const places = Object.keys(faults);
+  // A test that fails has several faults and is one thing to mend, at the top of the page.
+  const failing = failingTests(faults).length;
+  const others = places.filter((p) => !/^tests\[\d+\]/.test(p)).length;
   const valid = check.data?.valid === true && settled === doc && !check.isPlaceholderData;
   useBlocker({
     shouldBlockFn: ({ current, next }) =>
@@ -211,7 +214,12 @@ function Editor({ inForce }: { inForce: InForce }) {
           </Text>
           <Text size="xs" c={places.length > 0 ? "var(--mantine-color-error)" : "dimmed"}>
             {places.length > 0
-              ? `${plural(places.length, "fault")} to mend first`
+              ? [
+                  others > 0 && `${plural(others, "fault")} to mend first`,
+                  failing > 0 && `${plural(failing, "test")} of the policy to look at first: see above`,
+                ]
+                  .filter(Boolean)
+                  .join(", ")
               : base.revision > 0
                 ? `from revision ${base.revision}`
                 : "as Warder came"}
