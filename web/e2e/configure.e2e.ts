@@ -67,6 +67,16 @@ async function listed(ip: string): Promise<string[]> {
   return rows.evaluateAll((all) => all.map((r) => r.getAttribute("data-row") ?? ""));
 }
 
+it("leads on from a first page with nothing on it: to the first event, to the mail settings", async () => {
+  await page.goto(warder.url);
+  await page.getByRole("link", { name: "How to send events" }).click();
+  await page.waitForURL(`${warder.url}/start`);
+  await page.goBack();
+  await page.getByRole("link", { name: "Set up mail" }).click();
+  await page.waitForURL(`${warder.url}/settings`);
+  await page.getByRole("heading", { name: "Mail", exact: true }).waitFor();
+});
+
 it("changes the next decision with a change of the policy, and nothing that was", async () => {
   expect(await failing("203.0.113.10", 4)).toBe("allow");
   expect(await failing("203.0.113.10", 1)).toBe("block");

@@ -1,5 +1,4 @@
 import { Box, Skeleton, Text, useMatches } from "@mantine/core";
-import { IconActivity } from "@tabler/icons-react";
 import {
   type InfiniteData,
   keepPreviousData,
@@ -16,9 +15,7 @@ import { DataTable } from "@/components/DataTable";
 import { EventDrawer } from "@/components/EventDrawer";
 import type { Event } from "@/components/EventParts";
 import { ExportMenu } from "@/components/ExportMenu";
-import { Empty } from "@/components/Feedback";
 import { FilterChips } from "@/components/FilterChips";
-import { FilterLink } from "@/components/FilterLink";
 import { Page, Panel } from "@/components/Page";
 import { RangePicker } from "@/components/RangePicker";
 import { ViewsMenu } from "@/components/ViewsMenu";
@@ -27,7 +24,7 @@ import { severities } from "@/lib/severity";
 import { exact, timeZone } from "@/lib/time";
 import { useNewEvents } from "@/shell/live";
 import { FilterBar } from "./events/FilterBar";
-import { eventColumns, NewEvents } from "./overview/Recent";
+import { eventColumns, NewEvents, NoEvents } from "./overview/Recent";
 
 type List = Schemas["EventList"];
 
@@ -146,20 +143,7 @@ export default function Events() {
           minWidth={narrow ? 300 : 940}
           fixed
           bare={narrow}
-          empty={
-            <Empty icon={<IconActivity size={20} />} title="No events match">
-              {Object.keys(filters).length > 0 ? (
-                "No event of this time passes the filters. Take one away, or choose a longer time."
-              ) : (
-                <>
-                  Nothing was reported in this time.{" "}
-                  <FilterLink to="/start" size="sm">
-                    How to send events
-                  </FilterLink>
-                </>
-              )}
-            </Empty>
-          }
+          empty={<NoEvents filtered={Object.keys(filters).length > 0} />}
         />
         {searched && (
           <Box px="md" pb="sm">

@@ -85,6 +85,7 @@ export default function Overview() {
         columns={columns}
         onView={(e) => view(e.id)}
         search={list}
+        filtered={Object.keys(filters).length > 0}
       />
       <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="md">
         <Attackers

@@ -23,6 +23,20 @@ export const postureLooks: Record<Posture["state"], { icon: typeof IconEye; colo
   protecting: { icon: IconShieldCheckFilled, color: "warder", tone: "var(--state-good)" },
 };
 
+/** Where on the dashboard something can be done about a reason. */
+const remedies: Record<string, [to: string, label: string]> = {
+  mail_unconfigured: ["/settings", "Set up mail"],
+  mail_failing: ["/settings", "To the mail settings"],
+  mail_no_recipient: ["/notifications", "Choose who is told"],
+  client_address_suspect: ["/settings", "Name the proxy"],
+  untrusted_forwarder: ["/settings", "Name the proxy"],
+  provider_failing: ["/providers", "To the providers"],
+  provider_held: ["/providers", "To the providers"],
+  no_rules: ["/policy", "To the policy"],
+  blocks_full: ["/blocks", "To the blocks"],
+  blast_radius: ["/blocks", "To the blocks"],
+};
+
 /** What is not as it should be, since when, and what to do about it. */
 export function PostureReasons({ reasons }: { reasons: Posture["reasons"] }) {
   return (
@@ -44,6 +58,11 @@ export function PostureReasons({ reasons }: { reasons: Posture["reasons"] }) {
                 <Text size="xs" c="dimmed" className="breakable">
                   {r.remedy}
                 </Text>
+              )}
+              {remedies[r.reason] && (
+                <Anchor component={Link} to={remedies[r.reason]?.[0]} size="sm" fw={550} w="fit-content">
+                  {remedies[r.reason]?.[1]}
+                </Anchor>
               )}
             </Stack>
           </Group>

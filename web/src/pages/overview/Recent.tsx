@@ -1,8 +1,9 @@
 import { ActionIcon, Button, Group, Stack, Tooltip, useMatches } from "@mantine/core";
-import { IconArrowUp, IconEye } from "@tabler/icons-react";
+import { IconActivity, IconArrowUp, IconEye } from "@tabler/icons-react";
 import { BlockButton } from "@/components/BlockDialog";
 import { type Column, DataTable } from "@/components/DataTable";
 import { type Event, EventDetails, EventName } from "@/components/EventParts";
+import { Empty } from "@/components/Feedback";
 import { FilterMenu } from "@/components/FilterChips";
 import { FilterLink } from "@/components/FilterLink";
 import { AddressLink } from "@/components/Links";
@@ -117,6 +118,24 @@ export function NewEvents({ text, onTake }: { text: string; onTake: () => void }
   );
 }
 
+/** What to do where no event is: about the filters, or the first ever. */
+export function NoEvents({ filtered }: { filtered: boolean }) {
+  return (
+    <Empty icon={<IconActivity size={20} />} title={filtered ? "No events match" : "No events"}>
+      {filtered ? (
+        "No event of this time passes the filters. Take one away, or choose a longer time."
+      ) : (
+        <>
+          Nothing was reported in this time.{" "}
+          <FilterLink to="/start" size="sm">
+            How to send events
+          </FilterLink>
+        </>
+      )}
+    </Empty>
+  );
+}
+
 /** The latest events that the filters of the page let through. */
 export function Recent(props: {
   events?: Event[];
@@ -126,6 +145,7 @@ export function Recent(props: {
   columns: Column<Event>[];
   onView: (event: Event) => void;
   search: Record<string, string | string[] | undefined>;
+  filtered: boolean;
 }) {
   const narrow = useMatches({ base: true, sm: false });
   return (
@@ -152,6 +172,7 @@ export function Recent(props: {
         minWidth={narrow ? 300 : 940}
         fixed
         bare={narrow}
+        empty={<NoEvents filtered={props.filtered} />}
       />
     </Panel>
   );
