@@ -199,7 +199,8 @@ function Revision(props: {
       {view === "change" &&
         (props.before === undefined ? (
           <Text size="sm" c="dimmed">
-            This is the first revision.
+            This is the first revision. Before it Warder had the preset classic, which stands under Presets
+            and can be put in force again from there.
           </Text>
         ) : (
           before.data && (
