@@ -63,7 +63,7 @@ func (g *Guard) Explain(q Query) Explanation {
 		x.Known = g.knows(r, now)
 		if x.Known {
 			say("The account signed in from this source within 90 days: its failures from here are judged apart.")
-		} else {
+		} else if r.source != "" {
 			say("The account has not signed in from this source within 90 days.")
 		}
 		for _, s := range g.accountSubjects(r, now) {

@@ -161,6 +161,12 @@ func TestRestartForgetsNothing(t *testing.T) {
 			r = newRig(t, j, "")
 			r.want(r.check("203.0.113.9"), warder.BlockAction, warder.Blocked)
 			x := r.Explain(Query{IP: addr(attacker), Account: "alice", Realm: "user"})
+			// Without an address or a device there is no source to speak of.
+			for _, step := range r.Explain(Query{Account: "alice", Realm: "user"}).Steps {
+				if strings.Contains(step, "this source") {
+					t.Errorf("of an account alone it is said: %s", step)
+				}
+			}
 			if x.Counters[0].Count != 4 {
 				t.Fatalf("lose checkpoint %t: counter stands at %d after a restart, want 4", lose, x.Counters[0].Count)
 			}
