@@ -12,6 +12,7 @@ import Overview from "@/pages/Overview";
 import { loadOverview } from "@/pages/overview/queries";
 import { NotFound } from "@/shell/NotFound";
 import { Shell } from "@/shell/Shell";
+import { fetched, NotFetched, Unfetched } from "@/shell/Unfetched";
 
 const root = createRootRoute({ notFoundComponent: NotFound });
 
@@ -19,11 +20,11 @@ const root = createRootRoute({ notFoundComponent: NotFound });
 const inside = createRoute({ getParentRoute: () => root, id: "inside", component: Shell });
 
 const page = <const P extends string>(path: P, load: () => Promise<{ default: RouteComponent }>) =>
-  createRoute({ getParentRoute: () => inside, path, component: lazyRouteComponent(load) });
+  createRoute({ getParentRoute: () => inside, path, component: lazyRouteComponent(() => fetched(load)) });
 
 // Pages without the frame: before somebody is signed in.
 const door = <const P extends string>(path: P, load: () => Promise<{ default: RouteComponent }>) =>
-  createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load) });
+  createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(() => fetched(load)) });
 
 /** Every page of the dashboard. Search parameters are flat strings (lib/filters). */
 const tree = root.addChildren([
@@ -73,7 +74,8 @@ export const router = createRouter({
   stringifySearch,
   defaultPreload: "intent",
   scrollRestoration: true,
-  defaultErrorComponent: ({ error, reset }) => <ProblemAlert error={error} retry={reset} />,
+  defaultErrorComponent: ({ error, reset }) =>
+    error instanceof NotFetched ? <Unfetched /> : <ProblemAlert error={error} retry={reset} />,
 });
 
 declare module "@tanstack/react-router" {
