@@ -224,7 +224,6 @@ export function BlockButton(props: {
   ) : (
     <Button
       size="compact-sm"
-      maw="100%"
       variant="light"
       color="red"
       aria-label={label}

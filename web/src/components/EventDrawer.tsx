@@ -153,7 +153,7 @@ function BlockOrUnblock({ ip, reason }: { ip: string; reason: string }) {
   });
   const block = blocks.data?.items?.[0];
   if (blocks.isPending) return null;
-  if (!block) return <BlockButton ip={ip} label={`Block ${ip}`} reason={reason} />;
+  if (!block) return <BlockButton ip={ip} reason={reason} />;
   return (
     <>
       <FilterLink
