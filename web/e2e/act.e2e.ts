@@ -82,7 +82,10 @@ it("shows an event of a long address on a telephone within the screen", async ()
   const wide = await drawer.evaluate((dialog) =>
     [dialog, ...dialog.querySelectorAll("*")]
       .filter((b) => b.getBoundingClientRect().right > innerWidth + 1)
-      .map((b) => `${b.tagName} ${b.className} ${b.textContent?.slice(0, 40)} ${b.getBoundingClientRect().right}`),
+      .map(
+        (b) =>
+          `${b.tagName} ${b.className} ${b.textContent?.slice(0, 40)} ${b.getBoundingClientRect().right}`,
+      ),
   );
   expect(wide).toEqual([]);
   await narrow.close();
