@@ -129,14 +129,15 @@ func printWelcome(w io.Writer, a *app.App, cfg *config.Config, data string) {
 }
 
 // tryLine is the command line that shows an attack being stopped; it works in
-// sh and bash.
+// sh and bash. Networks that use documentation addresses have their machines at
+// the beginning and the end, and one's own is never refused.
 func tryLine(url, key string, insecure bool) string {
 	curl := "curl -s"
 	if insecure {
 		curl = "curl -sk"
 	}
 	return fmt.Sprintf(`t=$(date +%%s%%N | tr -d N); case $t in ???????????*) t=$((t/20000000));; esac; `+
-		`case $((t%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((t/3%%254+1)); echo "from $ip"; `+
+		`case $((t%%3)) in 0) p=192.0.2;; 1) p=198.51.100;; *) p=203.0.113;; esac; ip=$p.$((t/3%%200+50)); echo "from $ip"; `+
 		`for i in 1 2 3 4 5 6; do %s %s/v1/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' `+
 		`-d "{\"name\":\"USER_LOGIN_FAILURE\",\"ip\":\"$ip\",\"account\":\"alice\",\"reason\":\"wrong_password\"}"; done`,
 		curl, url, key)
