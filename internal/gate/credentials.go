@@ -192,10 +192,18 @@ func accountText(s string) string {
 	if len(s) <= warder.MaxAccount {
 		return s
 	}
-	// What is cut off would make names one that are two to the application.
-	sum := sha256.Sum256([]byte(warder.AccountKey("", s)))
+	// What is cut off would make names one that are two to the application. Folding
+	// a megabyte can take seconds.
+	whole := s
+	if len(s) <= maxFolded {
+		whole = warder.AccountKey("", s)
+	}
+	sum := sha256.Sum256([]byte(whole))
 	return clip(s, warder.MaxAccount-17) + "#" + hexOf(sum[:8])
 }
+
+// maxFolded bounds a name, in bytes, whose spellings are still one.
+const maxFolded = 4 * warder.MaxAccount
 
 func anySpace(c byte) bool { return c <= ' ' || c == 0x85 || c == 0xa0 }
 

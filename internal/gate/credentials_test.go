@@ -3,6 +3,7 @@ package gate
 import (
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -262,6 +263,18 @@ func TestLongAccounts(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	if read(long+"alice") == read(long+"own") || read(long+"alice") != read(long+"ALICE") {
 		t.Error("of long names the end does not count")
+	}
+	if read(strings.Repeat(long, 4)+"alice") == read(strings.Repeat(long, 4)+"own") {
+		t.Error("of very long names the end does not count")
+	}
+	// One sign of this is eighteen when it is folded: a megabyte took seconds.
+	var before, after runtime.MemStats
+	hostile := strings.Repeat("\ufdfa", 1<<20/3)
+	runtime.ReadMemStats(&before)
+	accountText(hostile)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+		t.Errorf("a name of %d bytes took %d bytes of memory", len(hostile), n)
 	}
 }
 
