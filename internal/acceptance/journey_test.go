@@ -125,6 +125,11 @@ func TestJourney(t *testing.T) {
 		}
 	})
 
+	// Mail is sent at least once: who is killed before he noted that a mail was
+	// taken sends it again, under the same Message-ID.
+	eventually(t, 10*time.Second, "both mails are noted as sent", func() bool {
+		return strings.Count(s.log.tail(1<<20), `msg="alert mailed"`) == 2
+	})
 	s.restart()
 	if d := s.check(attacker); d.Action != "block" || d.Reference != reference {
 		t.Errorf("after kill -9: %+v", d)
