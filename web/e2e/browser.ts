@@ -32,7 +32,7 @@ export async function profile(look: Look = {}): Promise<BrowserContext> {
     reducedMotion: "reduce",
     hasTouch: look.touch,
   });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(20_000);
   return context;
 }
 
@@ -94,6 +94,19 @@ export async function axe(page: Page): Promise<string[]> {
 export async function picture(page: Page, name: string, fullPage = true) {
   mkdirSync(out, { recursive: true });
   await page.screenshot({ path: join(out, `${name}.png`), fullPage, timeout: 60_000 });
+}
+
+/** What every open page shows, for a test that failed: where it is, and what stands in front. */
+export async function shown(): Promise<string> {
+  const pages = browser?.contexts().flatMap((c) => c.pages()) ?? [];
+  const lines = await Promise.all(
+    pages.map(async (page) => {
+      const front = page.locator("[role=dialog], [role=alert]");
+      const texts = await front.allInnerTexts().catch((e: Error) => [e.message]);
+      return [page.url(), ...texts.map((t) => JSON.stringify(t.slice(0, 500)))].join("\n  ");
+    }),
+  );
+  return `open pages:\n${lines.join("\n")}`;
 }
 
 export async function endBrowser() {

@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     root: fileURLToPath(new URL(".", import.meta.url)),
     include: ["**/*.e2e.ts"],
+    setupFiles: ["failed.ts"],
     environment: "node",
     maxWorkers: 2,
     testTimeout: 60_000,
